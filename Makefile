@@ -1,0 +1,50 @@
+# Everything runs in an environment of its own, .venv, made by the first target that needs it and
+# made again only when pyproject.toml changes. PYTHON names the interpreter that it is made from.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: help demo test lint format clean
+.DEFAULT_GOAL := help
+
+help: ## Show the targets.
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' $(MAKEFILE_LIST)
+
+demo: $(STAMP) ## Run all three stages on the embedded emoji; pass options by ARGS="...".
+	$(BIN)/keras-vqvae2 demo $(ARGS)
+
+test: $(STAMP) ## Run the tests on the TensorFlow and on the JAX backend.
+	KERAS_BACKEND=tensorflow $(BIN)/pytest $(ARGS)
+	KERAS_BACKEND=jax $(BIN)/pytest $(ARGS)
+
+lint: $(STAMP) ## Check style, formatting and types.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP) ## Format the code and sort the imports.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## Remove the environment and the caches.
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache build dist *.egg-info
+
+# Without a GPU the wheel `tensorflow-cpu` serves as well and is a third of the size, but it has
+# another name: the override drops `tensorflow` from every list of requirements. It exists for
+# Linux on x86-64 only; elsewhere the plain wheel is a CPU one.
+$(STAMP): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or later is needed; name one by PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@set -e; : > $(VENV)/overrides.txt; \
+	if nvidia-smi > /dev/null 2>&1; then wheel='tensorflow[and-cuda]'; \
+	elif [ "$$(uname -sm)" = "Linux x86_64" ]; then wheel='tensorflow-cpu'; \
+		echo 'tensorflow; sys_platform == "never"' > $(VENV)/overrides.txt; \
+	else wheel='tensorflow'; fi; \
+	echo "Installing with $$wheel"; \
+	$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --override $(VENV)/overrides.txt \
+		--editable '.[test,jax]' "$$wheel>=2.18"
+	touch $@

@@ -1,0 +1,33 @@
+"""What all tests share: the backend they run on, and the data that is not part of the project."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import pytest
+
+
+def pytest_report_header():
+    return f"keras {keras.__version__} on {keras.backend.backend()}"
+
+
+def pytest_collection_modifyitems(items):
+    if keras.backend.backend() == "tensorflow":
+        return
+    skip = pytest.mark.skip(reason="needs the TensorFlow backend")
+    for item in items:
+        if "tensorflow_only" in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """The folder with `emoji32.npz` and `fashion-mnist/`; tests that need it are skipped without."""
+    beside = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("KERAS_VQVAE2_SHARED", beside))
+    if not folder.is_dir():
+        pytest.skip(f"no data at {folder}; name its folder by KERAS_VQVAE2_SHARED")
+    return folder
