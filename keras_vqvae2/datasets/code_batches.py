@@ -1,0 +1,120 @@
+"""Batches of codes from disk for stage 2."""
+
+import functools
+from pathlib import Path
+
+import numpy as np
+
+from keras_vqvae2.datasets.epoch_batches import EpochBatches
+from keras_vqvae2.datasets.manifest import CodeManifest, check_weights, shard_path
+
+# Each takes a file handle, of which systems commonly allow 1,024 to a process.
+MAX_OPEN_FILES = 384
+
+
+class CodeBatches(EpochBatches):
+    """Batches of the codes that `extract_codes` wrote, read from disk as they are asked for.
+
+    The shards are memory-mapped: only the rows of a batch are read, whatever the order, and the
+    whole is never in memory.
+
+    Args:
+        directory: folder that `extract_codes` wrote.
+        batch_size: examples in a batch; the last batch holds what is left.
+        shuffle: whether the order changes from epoch to epoch; else it is that of the data.
+        seed: integer of at least 0, of the order.
+        vqvae: the `VQVAE2` that will decode; codes of other weights are refused. None skips this.
+        with_labels: whether elements carry the labels, if there are any.
+        drop_remainder: whether an incomplete last batch is left out.
+        **kwargs: `workers`, `use_multiprocessing`, `max_queue_size` of `keras.utils.PyDataset`.
+
+    Attributes:
+        code_shapes: the grid `(H, W)` of each level, coarse to fine.
+        num_embeddings: `K` of each level.
+        num_classes: how many classes the labels tell apart; None without labels.
+        fingerprint: `weights_fingerprint` of the VQ-VAE-2 that made the codes.
+        num_examples: `N`, all passes together.
+        manifest: the `CodeManifest`.
+
+    Returns:
+        On indexing: `((top, bottom), labels)`, or `((top, bottom),)` without labels: int32
+        `[B, H, W]` a level, coarse to fine, and int32 `[B]`.
+
+    Raises:
+        ValueError: if the folder holds no complete codes, they are of other weights, or an argument
+            is out of its range.
+
+    Example:
+
+    ```python
+    codes = CodeBatches("run/codes", batch_size=64, shuffle=True, vqvae=vqvae)
+    (top, bottom), labels = codes[0]
+    priors.fit(codes, epochs=20, callbacks=[codes.epoch_callback()])
+    ```
+    """
+
+    def __init__(
+        self,
+        directory,
+        batch_size,
+        *,
+        shuffle=False,
+        seed=0,
+        vqvae=None,
+        with_labels=True,
+        drop_remainder=False,
+        **kwargs,
+    ):
+        self.directory = Path(directory)
+        self.manifest = CodeManifest.load(directory)
+        _check_complete(self.manifest, self.directory)
+        if vqvae is not None:
+            check_weights(self.manifest, vqvae, self.directory)
+        self.code_shapes = self.manifest.code_shapes
+        self.num_embeddings = self.manifest.num_embeddings
+        self.num_classes = self.manifest.num_classes
+        self.fingerprint = self.manifest.fingerprint
+        self.with_labels = with_labels and self.num_classes is not None
+        super().__init__(
+            self.manifest.num_examples,
+            batch_size,
+            shuffle=shuffle,
+            seed=seed,
+            drop_remainder=drop_remainder,
+            **kwargs,
+        )
+
+    def __getitem__(self, index):
+        rows = self.batch_indices(index)
+        codes = tuple(self._read(level, rows) for level in self.manifest.level_names)
+        return (codes, self._read("labels", rows)) if self.with_labels else (codes,)
+
+    def _read(self, name, rows):
+        """Some rows of an array that lies in shards, int32 `[B, ...]`."""
+        shards, offsets = np.divmod(rows, self.manifest.shard_size)
+        values = None
+        for shard in np.unique(shards):
+            array = _open(self, int(shard), name)
+            if values is None:
+                values = np.empty((len(rows), *array.shape[1:]), np.int32)
+            here = shards == shard
+            values[here] = array[offsets[here]]
+        return values
+
+
+@functools.lru_cache(maxsize=MAX_OPEN_FILES)
+def _open(batches, shard, name):
+    """Map an array of a shard; by dataset, not by path, whose files may be extracted anew."""
+    path = shard_path(batches.directory, shard) / f"{name}.npy"
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def _check_complete(manifest, directory):
+    shards = range(manifest.num_shards)
+    missing = [shard for shard in shards if not shard_path(directory, shard).is_dir()]
+    if missing or not manifest.complete:
+        raise ValueError(
+            f"The codes in {directory} are incomplete: {len(missing)} of {len(shards)} shards are "
+            "missing. Call `extract_codes` again with the same options: it goes on where it "
+            "stopped."
+        )

@@ -1,0 +1,183 @@
+"""Codes of a frozen VQ-VAE-2 written to disk, for the priors of stage 2."""
+
+import dataclasses
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+
+from keras_vqvae2 import checks
+from keras_vqvae2.datasets.augmentation import Augmentation
+from keras_vqvae2.datasets.image_data import as_image_data
+from keras_vqvae2.datasets.manifest import (
+    FILE_NAME,
+    CodeManifest,
+    check_weights,
+    shard_path,
+    weights_fingerprint,
+)
+
+
+def extract_codes(
+    vqvae,
+    data,
+    directory,
+    *,
+    batch_size=256,
+    shard_size=16384,
+    passes=1,
+    flip=False,
+    shift=0,
+    seed=0,
+    progress=None,
+):
+    """Encode a dataset and write its codes to disk as shards, with a manifest.
+
+    It can be killed at any time: the same call goes on after the last complete shard, and the files
+    are those of an undisturbed run. `CodeBatches` reads them.
+
+    Args:
+        vqvae: the trained `VQVAE2`.
+        data: `ImageData`, an array `[N, H, W, C]`, or a pair `(images, labels)`.
+        directory: path of a folder, made if there is none.
+        batch_size: images encoded at a time.
+        shard_size: examples in a shard, and what a kill may cost.
+        passes: over the images. The first takes them as they are, each other one augments them
+            anew, so that the prior sees more than one encoding of an image.
+        flip: whether an augmented pass mirrors half of the images left to right.
+        shift: by how many pixels an augmented pass may move an image along each axis.
+        seed: integer of at least 0, of the augmentation.
+        progress: callable `(done, total)` of examples, called after each batch; or None.
+
+    Returns:
+        `CodeManifest` of the complete folder.
+
+    Raises:
+        ValueError: if an argument is out of its range, or the folder holds codes of other weights,
+            images or options.
+
+    Example:
+
+    ```python
+    extract_codes(vqvae, datasets.load("emoji32"), "run/codes", passes=4, flip=True)
+    codes = CodeBatches("run/codes", batch_size=64, shuffle=True, vqvae=vqvae)
+    ```
+    """
+    data = as_image_data(data)
+    batch_size = checks.positive_int("batch_size", batch_size)
+    passes = checks.positive_int("passes", passes)
+    augmentation = Augmentation(flip, shift, seed)
+    if passes > 1 and not augmentation:
+        raise ValueError(
+            "`passes` must be 1 unless `flip` or `shift` makes the passes differ. "
+            f"Received: passes={passes}, flip={flip}, shift={shift}"
+        )
+    manifest = CodeManifest(
+        fingerprint=weights_fingerprint(vqvae),
+        level_names=tuple(vqvae.level_names),
+        code_shapes=tuple(tuple(shape) for shape in vqvae.code_shapes),
+        num_embeddings=tuple(vqvae.num_embeddings),
+        num_examples=len(data) * passes,
+        shard_size=checks.positive_int("shard_size", shard_size),
+        passes=passes,
+        augmentation=dataclasses.asdict(augmentation),
+        source=_describe(data),
+        num_classes=data.num_classes if data.labels is not None else None,
+        label_names=data.label_names,
+    )
+    directory = Path(directory)
+    _begin(manifest, directory, vqvae)
+
+    def report(done):
+        if progress is not None:
+            progress(done, manifest.num_examples)
+
+    for shard in range(manifest.num_shards):
+        if shard_path(directory, shard).exists():
+            report(manifest.rows(shard).stop)
+        else:
+            _write_shard(manifest, shard, vqvae, data, directory, batch_size, report)
+    complete = dataclasses.replace(manifest, complete=True)
+    complete.save(directory)
+    return complete
+
+
+def _describe(data):
+    """What tells one source of images from another without reading all of it."""
+    digest = hashlib.sha256()
+    for index in np.linspace(0, len(data) - 1, num=16, dtype=int):
+        digest.update(data.images[index].tobytes())
+    if data.labels is not None:
+        digest.update(data.labels.tobytes())
+    return {
+        "name": data.name,
+        "split": data.split,
+        "num_images": len(data),
+        "image_shape": list(data.image_shape),
+        "digest": digest.hexdigest(),
+    }
+
+
+def _begin(manifest, directory, vqvae):
+    """Write the manifest into a fresh folder; refuse to mix two extractions in one."""
+    directory.mkdir(parents=True, exist_ok=True)
+    if not (directory / FILE_NAME).exists():
+        if shard_path(directory, 0).exists():
+            raise ValueError(
+                f"`directory` must not hold shards without a {FILE_NAME}: nothing says what they "
+                f"are. Extract into an empty directory. Received: {str(directory)!r}"
+            )
+        manifest.save(directory)
+        return
+    found = CodeManifest.load(directory)
+    check_weights(found, vqvae, directory)
+    found = dataclasses.replace(found, complete=manifest.complete)
+    different = [
+        f"{field.name}={getattr(manifest, field.name)} for {getattr(found, field.name)}"
+        for field in dataclasses.fields(CodeManifest)
+        if getattr(manifest, field.name) != getattr(found, field.name)
+    ]
+    if different:
+        raise ValueError(
+            f"The codes in {directory} were begun with other options. Give the same, or extract "
+            f"into an empty directory. Received: {', '.join(different)}"
+        )
+
+
+def _write_shard(manifest, shard, vqvae, data, directory, batch_size, report):
+    """Encode a shard's rows, write them beside their place and move them there."""
+    rows = np.array(manifest.rows(shard))
+    levels = [
+        np.empty((len(rows), *shape), manifest.code_dtype(level))
+        for level, shape in enumerate(manifest.code_shapes)
+    ]
+    for start in range(0, len(rows), batch_size):
+        batch = slice(start, start + batch_size)
+        images = _images(data, rows[batch], Augmentation(**manifest.augmentation))
+        for level, codes in zip(levels, vqvae.encode(images), strict=True):
+            level[batch] = codes
+        report(int(rows[batch][-1]) + 1)
+    arrays = dict(zip(manifest.level_names, levels, strict=True))
+    if manifest.num_classes is not None:
+        arrays["labels"] = data.labels[rows % len(data)]
+
+    path = shard_path(directory, shard)
+    # One name a shard, so that a run after a kill overwrites what the kill left.
+    partial = path.with_suffix(".partial")
+    partial.mkdir(exist_ok=True)
+    for name, array in arrays.items():
+        with open(partial / f"{name}.npy", "wb") as file:
+            np.save(file, array, allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def _images(data, rows, augmentation):
+    """The images of some rows, augmented from the second pass on."""
+    passes, indices = np.divmod(rows, len(data))
+    images = data.images[indices]
+    later = passes > 0
+    images[later] = augmentation(images[later], indices[later], passes[later])
+    return images

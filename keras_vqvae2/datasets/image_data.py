@@ -1,0 +1,178 @@
+"""A set of images in memory or on disk, with labels or without."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_vqvae2 import checks
+
+
+class LazyImages:
+    """Images that are decoded each time they are asked for; indexed as an array `[N, H, W, C]` is.
+
+    Args:
+        items: what is kept of each image, such as its path.
+        decode: function of an item that returns a uint8 array.
+        image_shape: `(H, W, C)` of every image.
+
+    Raises:
+        ValueError: on access, if an image has another shape or dtype.
+
+    Example:
+
+    >>> images = LazyImages([3, 5], lambda value: np.full((8, 8, 1), value, "uint8"), (8, 8, 1))
+    >>> images.shape, images[1].shape, images[np.array([1, 0, 1])].shape
+    ((2, 8, 8, 1), (8, 8, 1), (3, 8, 8, 1))
+    """
+
+    dtype = np.dtype("uint8")
+
+    def __init__(
+        self,
+        items: Sequence[Any],
+        decode: Callable[[Any], np.ndarray],
+        image_shape: tuple[int, int, int],
+    ):
+        self.items = items
+        self.decode = decode
+        self.shape = (len(items), *image_shape)
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, index):
+        positions = range(len(self))
+        if isinstance(index, slice):
+            chosen = list(positions[index])
+        elif np.ndim(index) == 0:
+            return self._decode(positions[index])
+        else:
+            chosen = [positions[i] for i in index]
+        images = np.empty((len(chosen), *self.shape[1:]), self.dtype)
+        for row, position in enumerate(chosen):
+            images[row] = self._decode(position)
+        return images
+
+    def _decode(self, position):
+        image = self.decode(self.items[position])
+        if image.shape != self.shape[1:] or image.dtype != self.dtype:
+            raise ValueError(
+                f"All images must be {self.dtype} of the shape {self.shape[1:]}; "
+                "`image_size=(H, W)` crops and resizes them. "
+                f"Received: {image.dtype} of shape {image.shape} at index {position}"
+            )
+        return image
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ImageData:
+    """Images with random access, their labels if they have any, and where they come from.
+
+    Attributes:
+        images: uint8 `[N, H, W, C]`, pixels in [0, 255]: an array, or `LazyImages`, which reads an
+            image when it is asked for. `images[indices]` gives an array either way.
+        labels: int32 `[N]`, or None.
+        label_names: a name for each class, or None.
+        name: of the dataset.
+        split: of the dataset, or None if there are none.
+
+    Raises:
+        ValueError: if the images are not uint8 `[N, H, W, C]` with `N` at least 1, or the labels
+            do not fit them.
+    """
+
+    images: np.ndarray | LazyImages
+    labels: np.ndarray | None = None
+    label_names: tuple[str, ...] | None = None
+    name: str = "array"
+    split: str | None = None
+
+    def __post_init__(self):
+        shape = tuple(self.images.shape)
+        if len(shape) != 4 or 0 in shape[1:]:
+            raise ValueError(f"`images` must have the shape [N, H, W, C]. Received: shape={shape}")
+        if shape[0] == 0:
+            raise ValueError(f"`images` must hold at least one image. Received: shape={shape}")
+        if self.images.dtype != np.uint8:
+            raise ValueError(f"`images` must be uint8. Received: dtype={self.images.dtype}")
+        if self.labels is not None:
+            object.__setattr__(self, "labels", self._checked_labels())
+
+    def _checked_labels(self):
+        labels = np.asarray(self.labels)
+        if labels.shape != (len(self),):
+            raise ValueError(
+                f"`labels` must be one integer an image, shape [{len(self)}]. "
+                f"Received: shape={labels.shape}"
+            )
+        if not np.issubdtype(labels.dtype, np.integer):
+            raise ValueError(f"`labels` must be integers. Received: dtype={labels.dtype}")
+        low, high = labels.min(), labels.max()
+        bound = 2**31 if self.label_names is None else len(self.label_names)
+        if not (low >= 0 and high < bound):
+            raise ValueError(
+                f"`labels` must lie in [0, {bound}). Received: values in [{low}, {high}]"
+            )
+        return labels.astype(np.int32)
+
+    def __len__(self):
+        return len(self.images)
+
+    @property
+    def image_shape(self):
+        """The shape `(H, W, C)` of an image."""
+        return tuple(self.images.shape[1:])
+
+    @property
+    def num_classes(self):
+        """How many classes the labels tell apart; None without labels."""
+        if self.label_names is not None:
+            return len(self.label_names)
+        return None if self.labels is None else int(self.labels.max()) + 1
+
+    @classmethod
+    def from_arrays(cls, images, labels=None, *, label_names=None, name="array", split=None):
+        """Make a dataset of arrays.
+
+        Args:
+            images: array `[N, H, W, C]`, uint8 or float, pixels in [0, 255]. Floats are rounded.
+            labels: integers `[N]`, or None.
+            label_names: a name for each class, or None.
+            name: of the dataset.
+            split: of the dataset, or None.
+
+        Returns:
+            `ImageData`.
+
+        Raises:
+            ValueError: if the rank, dtype or range is another, the arrays are empty or their
+                lengths differ.
+
+        Example:
+
+        >>> data = ImageData.from_arrays(np.zeros((4, 32, 32, 3), "uint8"), labels=[0, 1, 1, 0])
+        >>> len(data), data.image_shape, data.num_classes
+        (4, (32, 32, 3), 2)
+        """
+        array = np.asarray(images)
+        if array.dtype != np.uint8:
+            if not np.issubdtype(array.dtype, np.floating):
+                raise ValueError(
+                    "`images` must be uint8 or float pixels in [0, 255]. "
+                    f"Received: dtype={array.dtype}"
+                )
+            checks.pixel_range(array, "images")
+            array = np.rint(array).astype(np.uint8)
+        names = None if label_names is None else tuple(str(label) for label in label_names)
+        return cls(array, labels, names, name, split)
+
+
+def as_image_data(data):
+    """Return `ImageData` as it is, an array or a pair `(images, labels)` as `ImageData`."""
+    if isinstance(data, ImageData):
+        return data
+    if isinstance(data, tuple) and len(data) == 2:
+        return ImageData.from_arrays(*data)
+    return ImageData.from_arrays(data)

@@ -1,0 +1,167 @@
+"""What a folder of codes holds: its manifest, its shards, and the rows of each.
+
+```
+codes/
+  manifest.json
+  shard-00000/top.npy       uint16 [rows, H, W], int32 where K > 65,536; a file for each level
+              bottom.npy
+              labels.npy    int32 [rows], if there are labels
+  shard-00001/ ...
+```
+
+Row `r` of the whole is image `r % N` in augmented pass `r // N`, and shard `s` holds the rows from
+`s * shard_size` on: a shard's number determines its content, so shards can be written in any order,
+by any worker. A shard is written beside its place and moved there, and the manifest says
+`"complete": true` after the last: what has its final name is whole.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+
+FORMAT_VERSION = 1
+FILE_NAME = "manifest.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class CodeManifest:
+    """The description of a folder of codes, stored in it as `manifest.json`.
+
+    Attributes:
+        fingerprint: `weights_fingerprint` of the VQ-VAE-2 that made the codes.
+        level_names: of the levels, coarse to fine.
+        code_shapes: the grid `(H, W)` of each level.
+        num_embeddings: `K` of each level.
+        num_examples: rows in all: images times passes.
+        shard_size: rows of each shard but the last.
+        passes: over the images; all but the first are augmented.
+        augmentation: its `flip`, `shift` and `seed`.
+        source: the images' `name`, `split`, `num_images`, `image_shape` and a `digest`.
+        num_classes: how many classes the labels tell apart; None without labels.
+        label_names: a name for each class, or None.
+        complete: whether all shards are written.
+        format_version: of the layout above.
+    """
+
+    fingerprint: str
+    level_names: tuple[str, ...]
+    code_shapes: tuple[tuple[int, int], ...]
+    num_embeddings: tuple[int, ...]
+    num_examples: int
+    shard_size: int
+    passes: int
+    augmentation: dict
+    source: dict
+    num_classes: int | None
+    label_names: tuple[str, ...] | None
+    complete: bool = False
+    format_version: int = FORMAT_VERSION
+
+    @property
+    def num_shards(self):
+        """How many shards hold the examples."""
+        return -(-self.num_examples // self.shard_size)
+
+    @property
+    def files(self):
+        """The names of the arrays in each shard."""
+        labels = () if self.num_classes is None else ("labels",)
+        return (*self.level_names, *labels)
+
+    def rows(self, shard):
+        """Return the rows that a shard holds, a range."""
+        start = shard * self.shard_size
+        return range(start, min(start + self.shard_size, self.num_examples))
+
+    def code_dtype(self, level):
+        """Return the dtype that a level's codes are stored in."""
+        return np.dtype("uint16" if self.num_embeddings[level] <= 2**16 else "int32")
+
+    def save(self, directory):
+        """Write the manifest into a folder, whole or not at all."""
+        path = Path(directory) / FILE_NAME
+        partial = path.with_suffix(".partial")
+        with open(partial, "w", encoding="utf-8") as file:
+            json.dump(dataclasses.asdict(self), file, indent=2)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+
+    @classmethod
+    def load(cls, directory):
+        """Read the manifest of a folder, complete or not.
+
+        Args:
+            directory: path of the folder.
+
+        Returns:
+            `CodeManifest`.
+
+        Raises:
+            ValueError: if there is none, it is corrupt, or its format has another version.
+        """
+        path = Path(directory) / FILE_NAME
+        if not path.is_file():
+            raise ValueError(
+                "`directory` must hold codes that `extract_codes` wrote. "
+                f"Received: {str(directory)!r}, without {FILE_NAME}"
+            )
+        try:
+            fields = json.loads(path.read_text(encoding="utf-8"))
+            version = fields["format_version"]
+            if version != FORMAT_VERSION:
+                raise ValueError(
+                    f"{path} must have format version {FORMAT_VERSION}: extract the codes again. "
+                    f"Received: version {version!r}"
+                )
+            manifest = cls(**fields)
+            return dataclasses.replace(
+                manifest,
+                level_names=tuple(manifest.level_names),
+                code_shapes=tuple(tuple(shape) for shape in manifest.code_shapes),
+                num_embeddings=tuple(manifest.num_embeddings),
+                label_names=manifest.label_names and tuple(manifest.label_names),
+            )
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} is not a manifest of codes: {error}") from error
+
+
+def shard_path(directory, shard):
+    """Return the path of a shard, which exists once the shard is complete."""
+    return Path(directory) / f"shard-{shard:05d}"
+
+
+def weights_fingerprint(model):
+    """Return a hash of a model's weights; the optimizer's state has no part in it.
+
+    Equal weights have equal fingerprints in every process and on every backend.
+
+    Args:
+        model: a built `keras.Model`, such as `VQVAE2`.
+
+    Returns:
+        The SHA-256 of names, shapes, dtypes and values, 64 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    for variable in model.weights:
+        value = np.ascontiguousarray(keras.ops.convert_to_numpy(variable))
+        # Not the path: Keras numbers the layers of a second model in the same process.
+        digest.update(f"{variable.name} {value.dtype} {value.shape}\n".encode())
+        digest.update(value.tobytes())
+    return digest.hexdigest()
+
+
+def check_weights(manifest, vqvae, directory):
+    """Raise a ValueError if other weights than those of `vqvae` made the codes."""
+    fingerprint = weights_fingerprint(vqvae)
+    if fingerprint != manifest.fingerprint:
+        raise ValueError(
+            f"The codes in {directory} were made by other weights. Load the weights that made "
+            "them, or extract the codes again into an empty directory. Received: weights "
+            f"{fingerprint[:12]}, codes of {manifest.fingerprint[:12]}"
+        )

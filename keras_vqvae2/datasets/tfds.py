@@ -1,0 +1,113 @@
+"""Any image dataset of TensorFlow Datasets, with random access where its files allow it."""
+
+import functools
+
+import numpy as np
+
+from keras_vqvae2.datasets.image_data import ImageData, LazyImages
+from keras_vqvae2.datasets.pictures import fit_pixels
+
+
+def load_tfds(name, split, data_dir=None, image_size=None):
+    """Load a split of a dataset of TensorFlow Datasets, prepared on disk the first time.
+
+    It is prepared as ArrayRecord files, which give random access and are read without TensorFlow.
+    Files that an earlier `tfds.load` has prepared as TFRecord have no random access: they are used
+    as they are, by TensorFlow, and the images are kept in memory.
+
+    Args:
+        name: of the dataset, with a config if it has some: `"cifar10"`, `"cats_vs_dogs:4.0.1"`.
+        split: of the dataset, or a slice of one: `"train[:90%]"`.
+        data_dir: folder where TensorFlow Datasets keeps its files; None for its default.
+        image_size: `(H, W)` to centre-crop and resize to; None if all images have one size.
+
+    Returns:
+        `ImageData` with `LazyImages`.
+
+    Raises:
+        ValueError: if the dataset or split is unknown, has no images, or cannot be prepared.
+    """
+    builder = _prepared_builder(name, data_dir)
+    image_key, label_key = _keys(builder, name)
+    items, labels = _read(builder, name, split, image_key, label_key)
+    if not len(items):
+        raise ValueError(f"`split` must hold at least one image. Received: split={split!r}")
+    decode = functools.partial(_decode, image_key=image_key, image_size=image_size)
+    return ImageData(
+        images=LazyImages(items, decode, decode(items[0]).shape),
+        labels=labels,
+        label_names=tuple(builder.info.features[label_key].names) if label_key else None,
+        name=name,
+        split=split,
+    )
+
+
+def _prepared_builder(name, data_dir):
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise ValueError(
+            "`name` must be emoji32, fashion_mnist, folder or the path of a folder where "
+            f"TensorFlow Datasets is not installed. Received: name={name!r}"
+        ) from error
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+    except ValueError as error:  # not found, or no name at all
+        raise ValueError(
+            "`name` must be emoji32, fashion_mnist, folder, the path of a folder or a dataset of "
+            f"TensorFlow Datasets. Received: name={name!r}"
+        ) from error
+    if builder.is_prepared():
+        return builder
+    builder = tfds.builder(name, data_dir=data_dir, file_format="array_record")
+    try:
+        builder.download_and_prepare()
+    except Exception as error:  # whatever a dataset's own download code raises
+        raise ValueError(
+            f"TensorFlow Datasets could not prepare {name!r}, which needs a network the first "
+            f"time: {type(error).__name__}: {error}"
+        ) from error
+    return builder
+
+
+def _keys(builder, name):
+    """The keys of the image and, if there is one, the label in an example."""
+    import tensorflow_datasets as tfds
+
+    features = builder.info.features
+    image_key, label_key = builder.info.supervised_keys or ("image", "label")
+    if not isinstance(features.get(image_key), tfds.features.Image):
+        raise ValueError(
+            "`name` must be a dataset whose input is an image. "
+            f"Received: name={name!r} with {dict(features)}"
+        )
+    has_label = isinstance(features.get(label_key), tfds.features.ClassLabel)
+    return image_key, label_key if has_label else None
+
+
+def _read(builder, name, split, image_key, label_key):
+    """The examples of a split, as a sequence of dictionaries, and their labels."""
+    import tensorflow_datasets as tfds
+
+    formats = tfds.core.file_adapters.FileFormat.with_random_access()
+    try:
+        if builder.info.file_format not in formats:
+            items = list(tfds.as_numpy(builder.as_dataset(split=split)))
+            undecoded = items
+        else:
+            items = builder.as_data_source(split=split)
+            # Labels are needed at once, images are not.
+            skip = {image_key: tfds.decode.SkipDecoding()}
+            undecoded = builder.as_data_source(split=split, decoders=skip)
+    except ValueError as error:
+        raise ValueError(
+            f"`split` must be one that {name} has, {', '.join(builder.info.splits)}, or a slice of "
+            f"one such as 'train[:90%]'. Received: split={split!r}"
+        ) from error
+    labels = [item[label_key] for item in undecoded] if label_key else None
+    return items, None if labels is None else np.array(labels)
+
+
+def _decode(item, image_key, image_size):
+    pixels = np.asarray(item[image_key])
+    return pixels if image_size is None else fit_pixels(pixels, image_size)
