@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def shared_data():
-    """The folder with `emoji32.npz` and `fashion-mnist/`; tests that need it are skipped without."""
+    """The folder with `fashion-mnist/`; tests that need it are skipped where it is missing."""
     beside = Path(__file__).parents[2] / "shared" / "data"
     folder = Path(os.environ.get("KERAS_VQVAE2_SHARED", beside))
     if not folder.is_dir():
