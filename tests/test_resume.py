@@ -1,0 +1,138 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from keras_vqvae2.datasets import ImageBatches
+from keras_vqvae2.models import VQVAE2
+from keras_vqvae2.resume import fit_resumable
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), dtype=np.uint8)
+LABELS = np.arange(20) % 2
+
+
+class Killed(Exception):
+    pass
+
+
+class KillIn(keras.callbacks.Callback):
+    """Ends the training in the middle of an epoch, as a kill does."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.current = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.current == self.epoch and batch == 1:
+            raise Killed
+
+
+def small_model():
+    """A model with all kinds of state: weights, statistics, a random generator, an optimizer."""
+    layers = [
+        keras.layers.Flatten(),
+        keras.layers.BatchNormalization(),
+        keras.layers.Dropout(0.5),
+        keras.layers.Dense(1),
+    ]
+    model = keras.Sequential([keras.Input((8, 8, 1)), *layers])
+    model.compile(optimizer="adam", loss="mse")
+    return model
+
+
+def vqvae_model():
+    model = VQVAE2(
+        (8, 8, 1), filters=8, num_residual_blocks=1, num_levels=1, embedding_dim=4, num_embeddings=8
+    )
+    model.compile(optimizer="adam")
+    return model
+
+
+def train(directory, epochs, build=small_model, **options):
+    keras.utils.set_random_seed(0)
+    model = build()
+    data = ImageBatches(
+        (IMAGES, LABELS), batch_size=8, shuffle=True, seed=3, flip=True, with_labels=True
+    )
+    validation = ImageBatches((IMAGES[:8], LABELS[:8]), batch_size=8, with_labels=True)
+    history = fit_resumable(
+        model, data, directory, epochs=epochs, validation_data=validation, **options
+    )
+    return model, history
+
+
+def state(model):
+    variables = model.variables + model.optimizer.variables
+    return {v.path: keras.ops.convert_to_numpy(v) for v in variables}
+
+
+def assert_same_state(model, other):
+    for (path, value), other_value in zip(state(model).items(), state(other).values(), strict=True):
+        np.testing.assert_array_equal(value, other_value, err_msg=path)
+
+
+@pytest.mark.parametrize("build", [small_model, vqvae_model])
+def test_a_killed_training_ends_as_an_undisturbed_one(tmp_path, build):
+    whole, history = train(tmp_path / "whole", 4, build)
+    with pytest.raises(Killed):
+        train(tmp_path / "killed", 4, build, callbacks=[KillIn(epoch=2)])
+    resumed, resumed_history = train(tmp_path / "killed", 4, build)
+    assert resumed_history == history
+    assert_same_state(resumed, whole)
+
+
+def test_more_epochs_go_on_from_where_training_ended(tmp_path):
+    whole, history = train(tmp_path / "whole", epochs=3)
+    train(tmp_path / "longer", epochs=1)
+    longer, longer_history = train(tmp_path / "longer", epochs=3)
+    assert longer_history == history
+    assert_same_state(longer, whole)
+
+
+def test_a_finished_training_is_not_repeated(tmp_path):
+    whole, history = train(tmp_path, epochs=2)
+    again, history_again = train(tmp_path, epochs=2, callbacks=[KillIn(epoch=2)])
+    assert history_again == history
+    assert_same_state(again, whole)
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "epoch_0002.npz",
+        "history.json",
+    ]
+
+
+class Score(keras.callbacks.Callback):
+    """Puts a score of each epoch into the logs."""
+
+    def __init__(self, scores):
+        super().__init__()
+        self.scores = scores
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["score"] = self.scores[epoch]
+
+
+def test_it_stops_when_stale_and_ends_with_the_best_weights(tmp_path):
+    scores = [3.0, 1.0, 2.0, 1.0, 5.0]
+    best, history = train(
+        tmp_path / "stale", epochs=9, monitor="score", patience=2, callbacks=[Score(scores)]
+    )
+    assert [logs["score"] for logs in history] == scores[:4]
+    expected, _ = train(tmp_path / "two", epochs=2)
+    assert_same_state(best, expected)
+
+
+def test_the_best_epoch_is_remembered_across_a_kill(tmp_path):
+    options = {"epochs": 9, "monitor": "score", "patience": 2}
+    scores = Score([3.0, 1.0, 2.0, 4.0, 5.0])
+    with pytest.raises(Killed):
+        train(tmp_path / "killed", callbacks=[scores, KillIn(epoch=3)], **options)
+    best, history = train(tmp_path / "killed", callbacks=[scores], **options)
+    assert len(history) == 4
+    expected, _ = train(tmp_path / "two", epochs=2)
+    assert_same_state(best, expected)
+    _, again = train(tmp_path / "killed", callbacks=[scores], **options)
+    assert again == history == json.loads((tmp_path / "killed" / "history.json").read_text())
