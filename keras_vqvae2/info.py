@@ -1,0 +1,104 @@
+"""What a config builds: the shapes and parameters of each part, and the memory they take."""
+
+import math
+
+from rich.table import Table
+
+from keras_vqvae2.layers import VectorQuantizer
+from keras_vqvae2.progress import console
+from keras_vqvae2.report import shape_text
+from keras_vqvae2.run import build_prior, build_vqvae, load_split
+
+FLOAT_BYTES = 4
+# Of each parameter while Adam trains: the value, its gradient and two moments.
+COPIES_OF_PARAMETERS = 4
+# Of each layer's output: itself, what its activation or residual sum makes of it, and the gradient.
+COPIES_OF_ACTIVATIONS = 3
+
+
+def show(config):
+    """Print what a config builds on its data.
+
+    Args:
+        config: `Config`.
+
+    Raises:
+        ValueError: if the data cannot be loaded, or the config does not fit it.
+
+    Example:
+
+    ```python
+    show(Config.create("base"))
+    ```
+    """
+    data = load_split(config, "train")
+    vqvae = build_vqvae(config, data.image_shape)
+    priors = build_prior(config, vqvae, data.num_classes)
+    console.print(_parts_table(vqvae, priors))
+    batch = config.batch_size
+    for title, model in (("stage 1, the VQ-VAE-2", vqvae), ("stage 2, the prior", priors)):
+        size = training_bytes(model, batch) / 2**20
+        console.print(f"Memory to train {title}, at {batch} images a batch: about {size:,.0f} MiB")
+
+
+def training_bytes(model, batch_size):
+    """Estimate the memory that a train step takes, in float32.
+
+    The sum of parameters and of all layers' outputs, each times the copies that training keeps.
+    What a backend sets aside to compute convolutions is not in it.
+
+    Args:
+        model: a built `VQVAE2` or `HierarchicalPrior`.
+        batch_size: `B`.
+
+    Returns:
+        Bytes.
+
+    Example:
+
+    ```python
+    training_bytes(VQVAE2((32, 32, 3)), batch_size=128) / 2**30
+    ```
+    """
+    values = sum(
+        _values(layer)
+        for layer in model._flatten_layers(include_self=False)
+        # A layer of layers makes next to nothing of its own.
+        if not list(layer._flatten_layers(include_self=False))
+    )
+    trainable = _count(model.trainable_variables)
+    constant = _count(model.non_trainable_variables)
+    copies = COPIES_OF_PARAMETERS * trainable + COPIES_OF_ACTIVATIONS * batch_size * values
+    return FLOAT_BYTES * (copies + constant)
+
+
+def _values(layer):
+    """Numbers that a layer makes of one example."""
+    shape = (layer.get_build_config() or {}).get("input_shape")
+    if isinstance(layer, VectorQuantizer):
+        # The distances to all codes, and the chosen vectors.
+        return math.prod(shape[1:3]) * (layer.num_embeddings + layer.embedding_dim)
+    if shape is None or not layer.trainable_variables:
+        return 0
+    return math.prod(layer.compute_output_shape(shape)[1:])
+
+
+def _count(variables):
+    return sum(math.prod(variable.shape) for variable in variables)
+
+
+def _parts_table(vqvae, priors):
+    table = Table("part", "output", "parameters", title="Architecture")
+
+    def add(part, output, parameters):
+        table.add_row(part, output, f"{parameters:,}")
+
+    grids = [shape_text(shape) for shape in vqvae.code_shapes]
+    add("encoder", ", ".join(grids), vqvae.encoder.count_params())
+    for name, grid, codebook in zip(vqvae.level_names, grids, vqvae.quantizers, strict=True):
+        size = codebook.num_embeddings * codebook.embedding_dim
+        add(f"{name} codebook", f"{grid} of {codebook.num_embeddings}", size)
+    add("decoder", shape_text(vqvae.image_shape), vqvae.decoder.count_params())
+    for name, grid, prior in zip(vqvae.level_names, grids, priors.level_priors, strict=True):
+        add(f"{name} prior", f"{grid} of {prior.num_embeddings}", prior.count_params())
+    return table
