@@ -1,0 +1,164 @@
+"""The command line: each command parses its flags into a `Config` and calls one function."""
+
+import dataclasses
+import inspect
+import typing
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from keras_vqvae2.config import FILE_NAME, SIZES, Config, read_options
+
+app = typer.Typer(
+    name="keras-vqvae2",
+    help="Learn images by a VQ-VAE-2 and its codes by a PixelCNN prior, then generate new ones.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+)
+
+
+def main():
+    """Run the command line; an error of the user's is one line, not a traceback."""
+    try:
+        app()
+    except ValueError as error:
+        Console(stderr=True).print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True)
+        raise SystemExit(1) from None
+
+
+def _flag(name, kind, help, panel, default=None):
+    """A keyword parameter that typer turns into an option, None where it is not given."""
+    shown = False if default is None else str(default)
+    option = typer.Option(help=help, rich_help_panel=panel, show_default=shown)
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[kind | None, option],
+    )
+
+
+def _config_flags(epochs):
+    """The flags of every command: one for each field of `Config`, and three that set several."""
+    types = typing.get_type_hints(Config)
+    sizes = f"Architecture: {', '.join(SIZES)}. Other flags win over it."
+    yield _flag("config", Path, "JSON file with fields to start from.", "Run")
+    yield _flag("size", str, sizes, "Run")
+    if epochs:
+        yield _flag("epochs", int, f"Sets {' and '.join(epochs)}.", "Run")
+    for field in dataclasses.fields(Config):
+        group, help = field.metadata["group"], field.metadata["help"]
+        yield _flag(field.name, types[field.name], help, group, field.default)
+
+
+def _resolve(config, epochs, options):
+    """Make the `Config` of a command: what the run has saved, then the file, then the flags."""
+    options = {name: value for name, value in options.items() if value is not None}
+    if (count := options.pop("epochs", None)) is not None:
+        options = {**dict.fromkeys(epochs, count), **options}
+    from_file = read_options(config) if config else {}
+    given = {**from_file, **options}
+    dataset = given.get("dataset", Config.dataset)
+    run_dir = Path(given.get("run_dir", Path("runs") / Path(dataset).name))
+    saved = run_dir / FILE_NAME
+    start = Config.load(saved) if saved.exists() else Config()
+    return start.updated(from_file).updated({**options, "run_dir": run_dir})
+
+
+def _command(name, epochs=()):
+    """Register a function of a `Config` as a command with a flag for each field.
+
+    `epochs` names the fields that `--epochs` sets. Further parameters of the function stay flags
+    of their own.
+    """
+
+    def register(function):
+        extra = list(inspect.signature(function).parameters.values())[1:]
+        own = [parameter.replace(kind=parameter.KEYWORD_ONLY) for parameter in extra]
+
+        def command(config=None, **options):
+            more = {parameter.name: options.pop(parameter.name) for parameter in own}
+            function(_resolve(config, epochs, options), **more)
+
+        command.__signature__ = inspect.Signature([*own, *_config_flags(epochs)])
+        command.__doc__ = function.__doc__
+        app.command(name)(command)
+        return function
+
+    return register
+
+
+# The library is imported by the commands: `--help` and a wrong flag need not wait for it.
+
+
+@_command("demo", epochs=("vqvae_epochs", "prior_epochs"))
+def demo(config):
+    """Run all three stages, draw pictures and write a report."""
+    from keras_vqvae2 import stages
+
+    stages.demo(config)
+
+
+@_command("train-vqvae", epochs=("vqvae_epochs",))
+def train_vqvae(config):
+    """Stage 1: learn the images; goes on where an earlier call stopped."""
+    from keras_vqvae2 import stages
+
+    stages.train_vqvae(config)
+
+
+@_command("extract-codes")
+def extract_codes(config):
+    """Write the codes of the images to disk; goes on where an earlier call stopped."""
+    from keras_vqvae2 import stages
+
+    stages.extract(config)
+
+
+@_command("train-prior", epochs=("prior_epochs",))
+def train_prior(config):
+    """Stage 2: learn the codes; goes on where an earlier call stopped."""
+    from keras_vqvae2 import stages
+
+    stages.train_prior(config)
+
+
+@_command("generate")
+def generate(
+    config,
+    label: Annotated[
+        str | None, typer.Option(help="Class of all images, by name or number.")
+    ] = None,
+):
+    """Stage 3: draw samples.png from the prior and samples_random.png from random codes."""
+    from keras_vqvae2 import stages
+
+    stages.generate(config, label)
+
+
+@_command("reconstruct")
+def reconstruct(config):
+    """Draw reconstructions.png: validation images, each beside its reconstruction."""
+    from keras_vqvae2 import stages
+
+    stages.reconstruct(config)
+
+
+@_command("evaluate")
+def evaluate(config):
+    """Measure both stages and write report.json."""
+    from keras_vqvae2 import stages
+
+    stages.write_report(config)
+
+
+@_command("info")
+def info(config):
+    """Show the shapes and parameters of each part, and the memory that a batch takes."""
+    from keras_vqvae2 import info
+
+    info.show(config)

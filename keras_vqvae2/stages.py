@@ -1,0 +1,292 @@
+"""The three stages of a run, each from its config and the files of the stages before."""
+
+import json
+
+import keras
+from rich.panel import Panel
+
+from keras_vqvae2 import pictures
+from keras_vqvae2.callbacks import CodebookUsage, ReconstructionImages, SampleImages
+from keras_vqvae2.datasets import CodeBatches, ImageBatches, extract_codes
+from keras_vqvae2.models import ImageGenerator
+from keras_vqvae2.progress import EpochProgress, console, progress
+from keras_vqvae2.report import evaluate, level_usage, report_tables, usage_table
+from keras_vqvae2.resume import fit_resumable
+from keras_vqvae2.run import (
+    begin,
+    build_prior,
+    build_vqvae,
+    example_labels,
+    load_prior,
+    load_split,
+    load_vqvae,
+)
+
+SPLITS = ("train", "validation")
+# Of these, TensorBoard shows a few: a picture an epoch, and the usage on what one batch can use.
+SHOWN_IMAGES = 16
+
+
+def train_vqvae(config):
+    """Stage 1: train the VQ-VAE-2 on the images, going on from an earlier call.
+
+    Args:
+        config: `Config`.
+
+    Returns:
+        The trained `VQVAE2`, saved as `vqvae2/vqvae2_final.keras`.
+
+    Raises:
+        ValueError: if the data cannot be loaded, or the run holds another architecture.
+    """
+    begin(config, "Stage 1: the VQ-VAE-2 learns the images")
+    data = {split: load_split(config, split) for split in SPLITS}
+    vqvae = build_vqvae(config, data["train"].image_shape)
+    vqvae.compile(optimizer=keras.optimizers.Adam(config.vqvae_learning_rate))
+    batches = ImageBatches(
+        data["train"],
+        config.batch_size,
+        shuffle=True,
+        seed=config.seed,
+        flip=config.flip,
+        shift=config.shift,
+    )
+    shown = {
+        "reconstruction_mse": "error {:.4f}".format,
+        "val_reconstruction_mse": "validation {:.4f}".format,
+        **{f"{name}_usage": f"{name} {{:.0%}}".format for name in vqvae.level_names},
+    }
+    callbacks = [EpochProgress(shown)]
+    if config.tensorboard:
+        logs = config.run_dir / "logs" / "vqvae2"
+        images = data["validation"].images[: config.batch_size]
+        callbacks += [
+            keras.callbacks.TensorBoard(logs, write_graph=False),
+            ReconstructionImages(logs, images[:SHOWN_IMAGES]),
+            CodebookUsage(logs, images),
+        ]
+    fit_resumable(
+        vqvae,
+        batches,
+        config.vqvae_dir,
+        epochs=config.vqvae_epochs,
+        validation_data=ImageBatches(data["validation"], config.batch_size),
+        callbacks=callbacks,
+    )
+    vqvae.save(config.vqvae_file)
+    return vqvae
+
+
+def extract(config):
+    """Between the stages: write the codes of the images to disk, going on after a kill.
+
+    Args:
+        config: `Config`.
+
+    Returns:
+        A list of `LevelUsage` of the training codes, coarse to fine.
+
+    Raises:
+        ValueError: if stage 1 is missing, or the codes on disk are of other weights.
+    """
+    begin(config, "The codes of the images go to disk")
+    vqvae = load_vqvae(config)
+    augmentation = {
+        "passes": config.code_passes,
+        "flip": config.flip,
+        "shift": config.shift,
+        "seed": config.seed,
+    }
+    for split in SPLITS:
+        with progress(f"codes of {split}") as update:
+            extract_codes(
+                vqvae,
+                load_split(config, split),
+                config.codes_dir / split,
+                progress=update,
+                **(augmentation if split == "train" else {}),
+            )
+    levels = level_usage(_codes(config, "train"))
+    console.print(usage_table(levels))
+    if collapsed := [level.name for level in levels if level.collapsed]:
+        console.print(Panel(_collapse_message(collapsed), title="Collapse", style="bold red"))
+    return levels
+
+
+def train_prior(config):
+    """Stage 2: train the prior on the codes, going on from an earlier call.
+
+    It ends with the weights of the best validation likelihood.
+
+    Args:
+        config: `Config`.
+
+    Returns:
+        The trained `HierarchicalPrior`, saved as `prior/prior_final.keras`.
+
+    Raises:
+        ValueError: if the codes are missing or of other weights, or a level has collapsed.
+    """
+    begin(config, "Stage 2: the prior learns the codes")
+    vqvae = load_vqvae(config)
+    codes = _codes(config, "train", vqvae=vqvae, shuffle=True, seed=config.seed)
+    collapsed = [level.name for level in level_usage(codes) if level.collapsed]
+    if collapsed and not config.allow_collapse:
+        raise ValueError(_collapse_message(collapsed))
+    _check_prior_of(codes.fingerprint, config)
+    priors = build_prior(config, vqvae, codes.num_classes)
+    priors.compile(optimizer=keras.optimizers.Adam(config.prior_learning_rate))
+    shown = {
+        "bits_per_code": "bits a code {:.3f}".format,
+        "val_bits_per_code": "validation {:.3f}".format,
+        **{f"val_{name}_bits_per_code": f"{name} {{:.3f}}".format for name in vqvae.level_names},
+    }
+    callbacks = [EpochProgress(shown)]
+    if config.tensorboard:
+        logs = config.run_dir / "logs" / "prior"
+        labels = example_labels(config, priors.num_classes, SHOWN_IMAGES)
+        callbacks += [
+            keras.callbacks.TensorBoard(logs, write_graph=False),
+            SampleImages(logs, vqvae, SHOWN_IMAGES, labels, seed=config.seed, every=5),
+        ]
+    fit_resumable(
+        priors,
+        codes,
+        config.prior_dir,
+        epochs=config.prior_epochs,
+        validation_data=_codes(config, "validation", vqvae=vqvae),
+        monitor="val_bits_per_code",
+        patience=config.patience,
+        callbacks=callbacks,
+    )
+    priors.save(config.prior_file)
+    return priors
+
+
+def generate(config, label=None):
+    """Stage 3: draw `samples.png` from the prior, and `samples_random.png` from random codes.
+
+    Args:
+        config: `Config`.
+        label: name or number of the class of all images, for a prior by class; by default the
+            classes take turns.
+
+    Returns:
+        The images, uint8 `[num_samples, H, W, C]`.
+
+    Raises:
+        ValueError: if a stage is missing, or the label is not known.
+    """
+    begin(config, "Stage 3: images from the prior")
+    priors = load_prior(config)
+    generator = ImageGenerator(load_vqvae(config), priors)
+    labels = example_labels(config, priors.num_classes, config.num_samples, label)
+    with progress("samples") as update:
+        samples = generator.generate(
+            config.num_samples,
+            labels=labels,
+            seed=config.seed,
+            temperature=config.temperature,
+            top_k=config.top_k,
+            top_p=config.top_p,
+            callback=update,
+        )
+    _save(config, "samples.png", pictures.grid(samples))
+    random = generator.generate_random(config.num_samples, seed=config.seed)
+    _save(config, "samples_random.png", pictures.grid(random))
+    return samples
+
+
+def reconstruct(config):
+    """Draw `reconstructions.png`: validation images, each beside its reconstruction.
+
+    Args:
+        config: `Config`.
+
+    Returns:
+        The reconstructions, float `[num_samples, H, W, C]`.
+
+    Raises:
+        ValueError: if stage 1 is missing.
+    """
+    begin(config, "Reconstructions of validation images")
+    vqvae = load_vqvae(config)
+    images = load_split(config, "validation").images[: config.num_samples]
+    reconstructions = vqvae.decode(vqvae.encode(images))
+    _save(config, "reconstructions.png", pictures.pairs(images, reconstructions))
+    return reconstructions
+
+
+def write_report(config):
+    """Measure both stages on the training and the validation split; write `report.json`.
+
+    Args:
+        config: `Config`.
+
+    Returns:
+        The report, as `report.evaluate` gives it, with the dataset and the config.
+
+    Raises:
+        ValueError: if a stage is missing.
+    """
+    begin(config, "Report")
+    vqvae = load_vqvae(config)
+    measured = evaluate(
+        vqvae,
+        load_prior(config),
+        {s: ImageBatches(load_split(config, s), config.batch_size) for s in SPLITS},
+        {s: _codes(config, s, vqvae=vqvae) for s in SPLITS},
+    )
+    report = {"dataset": config.dataset, "seed": config.seed, **measured}
+    (config.run_dir / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    for part in report_tables(report):
+        console.print(part)
+    return report
+
+
+def demo(config):
+    """Run all stages, then draw the pictures and write the report.
+
+    Args:
+        config: `Config`.
+
+    Returns:
+        The report, as `write_report` gives it.
+
+    Raises:
+        ValueError: if the data cannot be loaded, or a level has collapsed.
+    """
+    for stage in (train_vqvae, extract, train_prior, generate, reconstruct):
+        stage(config)
+    return write_report(config)
+
+
+def _codes(config, split, **options):
+    return CodeBatches(
+        config.codes_dir / split, config.batch_size, with_labels=config.conditional, **options
+    )
+
+
+def _check_prior_of(fingerprint, config):
+    """Refuse to go on with a prior that has learned the codes of other weights."""
+    file = config.prior_dir / "codes_fingerprint.txt"
+    if file.exists() and file.read_text() != fingerprint:
+        raise ValueError(
+            f"The prior in {config.prior_dir} has learned codes of other weights. "
+            "Remove that folder to train it anew."
+        )
+    config.prior_dir.mkdir(parents=True, exist_ok=True)
+    file.write_text(fingerprint)
+
+
+def _collapse_message(names):
+    return (
+        f"Collapsed: {', '.join(names)}. So few of its codes are in use that a prior has next to "
+        "nothing to learn there. Train stage 1 longer, or with fewer levels or codes; "
+        "--allow-collapse trains the prior all the same."
+    )
+
+
+def _save(config, name, picture):
+    pictures.save(config.run_dir / name, picture)
+    console.print(f"wrote {config.run_dir / name}", markup=False)

@@ -1,0 +1,193 @@
+"""The three stages by the command line, on a folder of small pictures in two classes."""
+
+import json
+import math
+import shutil
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_vqvae2 import cli
+from keras_vqvae2.config import Config
+
+FLAGS = [
+    *("--size", "tiny", "--filters", "8", "--num-embeddings", "8", "--batch-size", "16"),
+    *("--num-residual-blocks", "0", "--prior-blocks", "1", "--conditional", "--allow-collapse"),
+    *("--epochs", "2", "--flip", "--code-passes", "2", "--num-samples", "5"),
+]
+
+
+def run(*arguments):
+    """Run the command line as the shell does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["keras-vqvae2", *map(str, arguments)])
+        try:
+            cli.main()
+        except SystemExit as exit_:
+            return exit_.code
+    return 0
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """24 training and 8 validation pictures of 8x8: discs and squares of any colour."""
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:8, :8]
+    for index in range(32):
+        name = ("disc", "square")[index % 2]
+        center, radius = rng.integers(2, 6, 2), rng.integers(1, 4)
+        away = np.abs(np.stack([rows - center[0], columns - center[1]]))
+        inside = (away.max(0) if name == "square" else np.hypot(*away)) <= radius
+        pixels = np.where(inside[:, :, None], rng.integers(0, 200, 3), 255).astype(np.uint8)
+        file = folder / ("train" if index < 24 else "validation") / name / f"{index}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(file)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(pictures, tmp_path_factory):
+    """The run directory of a demo."""
+    run_dir = tmp_path_factory.mktemp("runs") / "finished"
+    assert run("demo", "--dataset", pictures, "--run-dir", run_dir, *FLAGS) == 0
+    return run_dir
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    """The same, to be changed."""
+    return shutil.copytree(finished, tmp_path / "run")
+
+
+def test_a_demo_leaves_all_its_files(finished):
+    files = {path.relative_to(finished).as_posix() for path in finished.rglob("*")}
+    assert files >= {
+        "config.json",
+        "vqvae2/vqvae2_final.keras",
+        "codes/train/manifest.json",
+        "codes/validation/manifest.json",
+        "prior/prior_final.keras",
+        "samples.png",
+        "samples_random.png",
+        "reconstructions.png",
+        "report.json",
+    }
+    assert list((finished / "logs" / "vqvae2").glob("events*"))
+    assert list((finished / "logs" / "prior").rglob("events*"))
+
+
+def test_the_pictures_hold_the_images_asked_for(finished):
+    def size(name):
+        with Image.open(finished / name) as picture:
+            return picture.size
+
+    # 5 images of 8 pixels and 2 of padding in rows of 3; 5 pairs in rows of 2. Shown twice as big.
+    assert size("samples.png") == size("samples_random.png") == (2 * 32, 2 * 22)
+    assert size("reconstructions.png") == (2 * 42, 2 * 32)
+
+
+def test_the_report_holds_every_number(finished):
+    report = json.loads((finished / "report.json").read_text())
+    assert set(report["reconstruction"]) == {"train", "validation"}
+    for values in report["reconstruction"].values():
+        assert values["psnr"] == pytest.approx(10 * math.log10(4 / values["mse"]))
+    assert list(report["levels"]) == ["top", "bottom"]
+    bits = 0.0
+    for level in report["levels"].values():
+        assert 0 < level["usage"] <= 1
+        assert level["entropy_bits"] == pytest.approx(math.log2(level["perplexity"]))
+        bits += level["bits_per_code"]["validation"] * math.prod(level["code_shape"])
+    assert report["bits_per_image_dimension"]["validation"] == pytest.approx(bits / (8 * 8 * 3))
+    assert "not of the pixels" in report["note"]
+
+
+def test_the_reported_likelihood_is_that_of_the_images(finished):
+    """By another way: encode the images, ask the prior for nats."""
+    from keras_vqvae2.run import load_prior, load_split, load_vqvae
+
+    config = Config.load(finished / "config.json")
+    data = load_split(config, "validation")
+    nats = load_prior(config).log_prob(load_vqvae(config).encode(data.images[:]), data.labels)
+    report = json.loads((finished / "report.json").read_text())
+    for level, level_nats in zip(report["levels"].values(), nats, strict=True):
+        bits = -np.mean(level_nats) / math.log(2) / math.prod(level["code_shape"])
+        # The mean of float32 sums in another order.
+        assert level["bits_per_code"]["validation"] == pytest.approx(bits, rel=1e-4)
+
+
+def test_the_same_seed_gives_the_same_run(finished, pictures, tmp_path):
+    again = tmp_path / "again"
+    assert run("demo", "--dataset", pictures, "--run-dir", again, "--no-tensorboard", *FLAGS) == 0
+    for name in ("samples.png", "samples_random.png", "reconstructions.png", "report.json"):
+        assert (again / name).read_bytes() == (finished / name).read_bytes(), name
+    assert not (again / "logs").exists()
+
+
+def test_samples_follow_seed_and_label(copy):
+    def samples(*flags):
+        assert run("generate", "--run-dir", copy, *flags) == 0
+        return (copy / "samples.png").read_bytes()
+
+    before = (copy / "samples.png").read_bytes()
+    first = samples("--seed", 1, "--label", "disc")
+    assert samples("--seed", 1, "--label", "0") == first != before
+
+
+def test_a_finished_stage_is_not_trained_again(copy):
+    before = (copy / "prior" / "history.json").read_bytes()
+    assert run("train-prior", "--run-dir", copy) == 0
+    assert (copy / "prior" / "history.json").read_bytes() == before
+    assert run("train-prior", "--run-dir", copy, "--epochs", 3, "--no-tensorboard") == 0
+    assert len(json.loads((copy / "prior" / "history.json").read_text())) == 3
+
+
+def refusal(capsys, *arguments):
+    """The message of a command that ends with an error."""
+    assert run(*arguments) == 1
+    return capsys.readouterr().err
+
+
+def test_another_architecture_is_refused(copy, capsys):
+    message = refusal(capsys, "train-vqvae", "--run-dir", copy, "--filters", 16)
+    assert "`filters` must stay 8" in message
+    assert json.loads((copy / "config.json").read_text())["filters"] == 8
+
+
+def test_a_prior_of_other_codes_is_refused(copy, capsys):
+    assert run("train-vqvae", "--run-dir", copy, "--epochs", 3, "--no-tensorboard") == 0
+    assert "other weights" in refusal(capsys, "train-prior", "--run-dir", copy)
+    shutil.rmtree(copy / "codes")
+    assert run("extract-codes", "--run-dir", copy) == 0
+    message = refusal(capsys, "train-prior", "--run-dir", copy)
+    assert "has learned codes of other weights. Remove that folder" in message
+
+
+def test_a_missing_stage_is_named(copy, capsys):
+    shutil.rmtree(copy / "prior")
+    assert "run `keras-vqvae2 train-prior" in refusal(capsys, "evaluate", "--run-dir", copy)
+
+
+def test_an_unknown_label_is_refused(copy, capsys):
+    message = refusal(capsys, "generate", "--run-dir", copy, "--label", "triangle")
+    assert "`label` must be one of disc, square. Received: label='triangle'" in message
+
+
+def test_a_collapsed_level_is_reported_and_stops_stage_two(copy, capsys):
+    shutil.rmtree(copy / "codes")
+    shutil.rmtree(copy / "prior")
+    file = copy / "vqvae2" / "vqvae2_final.keras"
+    vqvae = keras.saving.load_model(file)
+    top = vqvae.quantizers[0]
+    top.counts.assign(np.ones(8))
+    top.sums.assign(np.ones((8, top.embedding_dim)))
+    vqvae.save(file)
+    assert run("extract-codes", "--run-dir", copy) == 0
+    assert "Collapsed: top." in capsys.readouterr().out
+    assert "Collapsed: top." in refusal(
+        capsys, "train-prior", "--run-dir", copy, "--no-allow-collapse"
+    )
+    assert not (copy / "prior").exists()
+    assert run("train-prior", "--run-dir", copy, "--allow-collapse", "--no-tensorboard") == 0
