@@ -44,13 +44,9 @@ class CodeBatches(EpochBatches):
         ValueError: if the folder holds no complete codes, they are of other weights, or an argument
             is out of its range.
 
-    Example:
-
-    ```python
-    codes = CodeBatches("run/codes", batch_size=64, shuffle=True, vqvae=vqvae)
-    (top, bottom), labels = codes[0]
-    priors.fit(codes, epochs=20, callbacks=[codes.epoch_callback()])
-    ```
+    The example of `extract_codes` writes codes and reads them.
+    `priors.fit(codes, epochs=20, callbacks=[codes.epoch_callback()])` trains on them, and goes on
+    with the right epoch after an interruption.
     """
 
     def __init__(

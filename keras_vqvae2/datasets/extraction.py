@@ -59,10 +59,15 @@ def extract_codes(
 
     Example:
 
-    ```python
-    extract_codes(vqvae, datasets.load("emoji32"), "run/codes", passes=4, flip=True)
-    codes = CodeBatches("run/codes", batch_size=64, shuffle=True, vqvae=vqvae)
-    ```
+    >>> import tempfile
+    >>> from keras_vqvae2 import datasets, models
+    >>> vqvae = models.VQVAE2((32, 32, 3), filters=4, embedding_dim=2, num_embeddings=8)
+    >>> data, folder = datasets.load("emoji32", "test"), tempfile.mkdtemp()
+    >>> manifest = extract_codes(vqvae, data, folder, passes=2, flip=True)
+    >>> codes = datasets.CodeBatches(folder, batch_size=64, shuffle=True, vqvae=vqvae)
+    >>> (top, bottom), labels = codes[0]
+    >>> top.shape, bottom.shape, labels.shape
+    ((64, 4, 4), (64, 8, 8), (64,))
     """
     data = as_image_data(data)
     batch_size = checks.positive_int("batch_size", batch_size)
@@ -155,7 +160,7 @@ def _write_shard(manifest, shard, vqvae, data, directory, batch_size, report):
     for start in range(0, len(rows), batch_size):
         batch = slice(start, start + batch_size)
         images = _images(data, rows[batch], Augmentation(**manifest.augmentation))
-        for level, codes in zip(levels, vqvae.encode(images), strict=True):
+        for level, codes in zip(levels, vqvae.encode(images, batch_size=batch_size), strict=True):
             level[batch] = codes
         report(int(rows[batch][-1]) + 1)
     arrays = dict(zip(manifest.level_names, levels, strict=True))

@@ -29,7 +29,9 @@ class ImageBatches(EpochBatches):
 
     Example:
 
-    >>> batches = ImageBatches(load("emoji32", "validation"), 64, shuffle=True, seed=0, flip=True)
+    >>> from keras_vqvae2 import datasets
+    >>> data = datasets.load("emoji32", "validation")
+    >>> batches = ImageBatches(data, 64, shuffle=True, seed=0, flip=True)
     >>> batches[0].shape, batches[0].dtype.name
     ((64, 32, 32, 3), 'uint8')
 

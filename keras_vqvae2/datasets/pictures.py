@@ -21,7 +21,9 @@ def picture_header(path):
                 f"{path} must have 8 bits a channel. Received: pillow's mode {picture.mode!r}"
             )
         width, height = picture.size
-        turned = picture.getexif().get(_ORIENTATION, 1) >= 5
+        # Pillow would decode a whole PNG to look for EXIF data after the pixels.
+        has_exif = picture.format != "PNG" or "exif" in picture.info
+        turned = has_exif and picture.getexif().get(_ORIENTATION, 1) >= 5
         size = (width, height) if turned else (height, width)
         return size, 1 if picture.mode in _GREY_MODES else 3
 

@@ -74,12 +74,12 @@ def _keys(builder, name):
     """The keys of the image and, if there is one, the label in an example."""
     import tensorflow_datasets as tfds
 
-    features = builder.info.features
+    features = dict(builder.info.features)
     image_key, label_key = builder.info.supervised_keys or ("image", "label")
     if not isinstance(features.get(image_key), tfds.features.Image):
         raise ValueError(
             "`name` must be a dataset whose input is an image. "
-            f"Received: name={name!r} with {dict(features)}"
+            f"Received: name={name!r} with {features}"
         )
     has_label = isinstance(features.get(label_key), tfds.features.ClassLabel)
     return image_key, label_key if has_label else None
