@@ -42,7 +42,8 @@ def extract_codes(
         data: `ImageData`, an array `[N, H, W, C]`, or a pair `(images, labels)`.
         directory: path of a folder, made if there is none.
         batch_size: images encoded at a time.
-        shard_size: examples in a shard, and what a kill may cost.
+        shard_size: examples in a shard, and what a kill may cost. Reading is fastest from at most
+            about a hundred shards.
         passes: over the images. The first takes them as they are, each other one augments them
             anew, so that the prior sees more than one encoding of an image.
         flip: whether an augmented pass mirrors half of the images left to right.
