@@ -1,0 +1,175 @@
+"""Checks at the public doors; each error names the argument, the rule and what was received."""
+
+import warnings
+
+import numpy as np
+
+
+def positive_int(name, value):
+    """Return `value` as an int of at least 1, or raise a ValueError that names it."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"`{name}` must be an integer of at least 1. Received: {name}={value!r}")
+    return int(value)
+
+
+def fraction(name, value, *, one=False):
+    """Return `value` as a float in [0, 1), or in [0, 1] where `one` is True."""
+    if not (0 <= value < 1 or (one and value == 1)):
+        bound = "[0, 1]" if one else "[0, 1)"
+        raise ValueError(f"`{name}` must lie in {bound}. Received: {name}={value!r}")
+    return float(value)
+
+
+def images(value, image_shape, name="images"):
+    """Return a batch of images as an array, or raise a ValueError that says what is wrong.
+
+    Args:
+        value: array-like `[B, H, W, C]`, pixels in [0, 255], uint8 or float.
+        image_shape: the model's `(H, W, C)`.
+        name: the argument's name for messages.
+
+    Returns:
+        NumPy array as given: uint8 stays uint8, to be cast on the device.
+
+    Raises:
+        ValueError: for a wrong rank, size, dtype or range, or an empty batch.
+    """
+    array = np.asarray(value)
+    if array.ndim != 4 or array.shape[1:] != tuple(image_shape):
+        expected = ", ".join(str(size) for size in image_shape)
+        raise ValueError(
+            f"`{name}` must have the shape [B, {expected}]. Received: shape={array.shape}"
+        )
+    if len(array) == 0:
+        raise ValueError(f"`{name}` must hold at least one image. Received: shape={array.shape}")
+    if not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)):
+        raise ValueError(
+            f"`{name}` must be uint8 or float pixels in [0, 255]. Received: dtype={array.dtype}"
+        )
+    pixel_range(array, name)
+    return array
+
+
+def pixel_range(array, name):
+    """Raise a ValueError for pixels outside [0, 255]; warn when floats look scaled to [0, 1]."""
+    if array.dtype == np.uint8 or array.size == 0:
+        return
+    low, high = float(array.min()), float(array.max())
+    if not (low >= 0 and high <= 255):  # also catches NaN
+        raise ValueError(
+            f"`{name}` must hold pixels in [0, 255]. Received: values in [{low:g}, {high:g}]"
+        )
+    if np.issubdtype(array.dtype, np.floating) and 0 < high <= 1:
+        warnings.warn(
+            f"`{name}` holds floats in [{low:g}, {high:g}], but pixels are expected in [0, 255]. "
+            "If they were scaled to [0, 1], multiply them by 255.",
+            stacklevel=3,
+        )
+
+
+def codes(value, code_shape, num_embeddings, name="codes"):
+    """Return codes as an int32 array `[B, H, W]`, or raise a ValueError that says what is wrong.
+
+    Args:
+        value: integer array-like `[B, H, W]`, each in `[0, num_embeddings)`.
+        code_shape: the grid `(H, W)`.
+        num_embeddings: `K`.
+        name: the argument's name for messages.
+    """
+    array = np.asarray(value)
+    if array.ndim != 3 or array.shape[1:] != tuple(code_shape):
+        expected = ", ".join(str(size) for size in code_shape)
+        raise ValueError(
+            f"`{name}` must have the shape [B, {expected}]. Received: shape={array.shape}"
+        )
+    return _indices(array, num_embeddings, name, "codes")
+
+
+def labels(value, num_classes, batch_size, name="labels"):
+    """Return labels as an int32 array `[B]`, or None for a model without classes.
+
+    Args:
+        value: None, one integer for the whole batch, or integers `[B]` in `[0, num_classes)`.
+        num_classes: how many classes the model knows; None for an unconditional model.
+        batch_size: `B`.
+        name: the argument's name for messages.
+    """
+    if num_classes is None:
+        if value is not None:
+            raise ValueError(
+                f"`{name}` must be None: this model was built with num_classes=None. "
+                f"Received: {name}={value!r}"
+            )
+        return None
+    if value is None:
+        raise ValueError(
+            f"`{name}` must be given: this model was built with num_classes={num_classes}. "
+            f"Received: {name}=None"
+        )
+    array = np.asarray(value)
+    if array.ndim == 0:
+        array = np.repeat(array, batch_size)
+    if array.shape != (batch_size,):
+        raise ValueError(
+            f"`{name}` must be one integer or have the shape [{batch_size}]. "
+            f"Received: shape={array.shape}"
+        )
+    return _indices(array, num_classes, name, "classes")
+
+
+def _indices(array, size, name, what):
+    if not np.issubdtype(array.dtype, np.integer):
+        raise ValueError(f"`{name}` must be integers. Received: dtype={array.dtype}")
+    if array.size and not (array.min() >= 0 and array.max() < size):
+        raise ValueError(
+            f"`{name}` must lie in [0, {size}), the {what} this model knows. "
+            f"Received: values in [{array.min()}, {array.max()}]"
+        )
+    return array.astype(np.int32)
+
+
+def levels(value, code_shapes, num_embeddings, level_names, name="codes"):
+    """Return the codes of every level as a tuple of int32 arrays `[B, H_l, W_l]`.
+
+    Args:
+        value: sequence of integer arrays, one a level, coarse to fine.
+        code_shapes: the grids `(H_l, W_l)`.
+        num_embeddings: `K` of each level.
+        level_names: for messages.
+        name: the argument's name for messages.
+    """
+    if not isinstance(value, (tuple, list)) or len(value) != len(code_shapes):
+        raise ValueError(
+            f"`{name}` must be a tuple of {len(code_shapes)} arrays, one a level: "
+            f"{', '.join(level_names)}. Received: {_describe(value)}"
+        )
+    arrays = tuple(
+        codes(array, shape, size, f"{name} of level {level!r}")
+        for array, shape, size, level in zip(
+            value, code_shapes, num_embeddings, level_names, strict=True
+        )
+    )
+    lengths = [len(array) for array in arrays]
+    if len(set(lengths)) > 1 or lengths[0] == 0:
+        raise ValueError(
+            f"`{name}` must hold the same number of examples, at least one, at each level. "
+            f"Received: {', '.join(map(str, lengths))}"
+        )
+    return arrays
+
+
+def _describe(value):
+    if isinstance(value, (tuple, list)):
+        return f"a {type(value).__name__} of {len(value)}"
+    return f"{type(value).__name__} of shape {np.shape(value)}"
+
+
+def mask(value, shape, name="mask"):
+    """Return a mask as a bool array `[B, H, W]`; one `[H, W]` serves the whole batch."""
+    array = np.asarray(value)
+    if array.dtype != bool or array.shape not in (tuple(shape), tuple(shape[1:])):
+        raise ValueError(
+            f"`{name}` must be bool of the shape {list(shape)} or {list(shape[1:])}, true where a "
+            f"pixel is known. Received: dtype={array.dtype}, shape={array.shape}"
+        )
+    return np.broadcast_to(array, shape)

@@ -1,0 +1,238 @@
+"""A codebook learned by exponential moving averages."""
+
+import keras
+from keras import ops
+
+from keras_vqvae2 import checks
+from keras_vqvae2.ops import (
+    code_statistics,
+    kmeans,
+    nearest_code,
+    smoothed_counts,
+    straight_through,
+)
+
+
+@keras.saving.register_keras_serializable("keras_vqvae2")
+class VectorQuantizer(keras.layers.Layer):
+    """Replaces each vector by the nearest of `K` codes, which follow the vectors they stand for.
+
+    The codebook receives no gradient. With `training=True` (and `trainable`) each call moves it by
+    an exponential moving average of how often a code was chosen and of the vectors that chose it:
+
+    ```
+    counts = decay * counts + (1 - decay) * n          # n_i vectors chose code i
+    sums   = decay * sums   + (1 - decay) * s          # s_i is their sum
+    codebook = sums / smoothed(counts)                 # Laplace smoothing, on reading only
+    ```
+
+    The encoder learns through the straight-through estimator and through the commitment loss
+    `commitment_cost * mean((x - sg[e])^2)`, which means the same in training and in evaluation.
+
+    The first training batch starts the codebook: vectors of the batch, improved by k-means. A code
+    whose count falls below `restart_threshold` times the fair share `sum(counts) / K` is dead; it
+    starts again at a random vector of the batch, its count and its sum with it.
+
+    All of this is computed in float32 whatever the dtype policy; `quantized` has the policy's
+    compute dtype.
+
+    Args:
+        num_embeddings: `K`, the number of codes.
+        embedding_dim: `D`, the dimension of a code.
+        decay: of the moving averages, in [0, 1).
+        epsilon: of the Laplace smoothing, positive.
+        commitment_cost: weight of the commitment loss, at least 0.
+        kmeans_iterations: rounds of k-means on the first training batch; 0 keeps the codebook of
+            `embeddings_initializer`, and the averages start from one vector a code.
+        restart_threshold: share of the fair count below which a code starts again, in [0, 1);
+            0 turns restarts off.
+        embeddings_initializer: of the codebook before any training.
+        seed: integer, of the vectors chosen for initialization and restarts.
+        **kwargs: of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: float tensor `[B, ..., D]`.
+        training: whether the codebook follows this batch.
+
+    Returns:
+        A dictionary: `"quantized"` `[B, ..., D]`, `"codes"` int32 `[B, ...]` and
+        `"commitment_loss"` float32 `[B]`, already weighted.
+
+    Raises:
+        ValueError: if an argument is out of its range, or the last axis of the input is not `D`.
+
+    Reference:
+        van den Oord et al. 2017, "Neural Discrete Representation Learning", section 3.2 and
+        appendix A.1; restarts after Dhariwal et al. 2020, "Jukebox", section 3.1.
+
+    Example:
+
+    >>> quantizer = VectorQuantizer(num_embeddings=16, embedding_dim=4)
+    >>> out = quantizer(keras.random.normal((2, 8, 8, 4), seed=0), training=True)
+    >>> tuple(out["quantized"].shape), tuple(out["codes"].shape)
+    ((2, 8, 8, 4), (2, 8, 8))
+    """
+
+    def __init__(
+        self,
+        num_embeddings=512,
+        embedding_dim=64,
+        decay=0.99,
+        epsilon=1e-5,
+        commitment_cost=0.25,
+        kmeans_iterations=10,
+        restart_threshold=0.03,
+        embeddings_initializer="uniform",
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.num_embeddings = checks.positive_int("num_embeddings", num_embeddings)
+        self.embedding_dim = checks.positive_int("embedding_dim", embedding_dim)
+        self.decay = checks.fraction("decay", decay)
+        if not epsilon > 0:
+            raise ValueError(f"`epsilon` must be positive. Received: epsilon={epsilon}")
+        if not commitment_cost >= 0:
+            raise ValueError(
+                f"`commitment_cost` must be at least 0. Received: commitment_cost={commitment_cost}"
+            )
+        if not kmeans_iterations >= 0:
+            raise ValueError(
+                "`kmeans_iterations` must be at least 0. "
+                f"Received: kmeans_iterations={kmeans_iterations}"
+            )
+        self.epsilon = epsilon
+        self.commitment_cost = commitment_cost
+        self.kmeans_iterations = kmeans_iterations
+        self.restart_threshold = checks.fraction("restart_threshold", restart_threshold)
+        self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def build(self, input_shape):
+        if input_shape[-1] != self.embedding_dim:
+            raise ValueError(
+                "The last axis of the input must be `embedding_dim`. "
+                f"Received: input_shape={tuple(input_shape)}, embedding_dim={self.embedding_dim}"
+            )
+        # Replicas hold equal statistics, so their mean is the value of each.
+        state = {"trainable": False, "autocast": False, "dtype": "float32", "aggregation": "mean"}
+        self.counts = self.add_weight(
+            shape=(self.num_embeddings,), initializer="ones", name="counts", **state
+        )
+        self.sums = self.add_weight(
+            shape=(self.num_embeddings, self.embedding_dim),
+            initializer=self.embeddings_initializer,
+            name="sums",
+            **state,
+        )
+        # 1 once the averages hold data; a float, since replicas can average it.
+        self.initialized = self.add_weight(
+            shape=(),
+            initializer="zeros" if self.kmeans_iterations else "ones",
+            name="initialized",
+            **state,
+        )
+
+    @property
+    def codebook(self):
+        """The codes, a float32 tensor `[K, D]`: `sums / smoothed(counts)`."""
+        return self._codebook(self.counts, self.sums)
+
+    def _codebook(self, counts, sums):
+        return ops.convert_to_tensor(sums) / smoothed_counts(counts, self.epsilon)[:, None]
+
+    def encode(self, inputs):
+        """Return the index of the code nearest to each vector.
+
+        Args:
+            inputs: float tensor `[B, ..., D]`.
+
+        Returns:
+            int32 tensor `[B, ...]`.
+        """
+        vectors = ops.reshape(ops.cast(inputs, "float32"), (-1, self.embedding_dim))
+        return ops.reshape(nearest_code(vectors, self.codebook), ops.shape(inputs)[:-1])
+
+    def embed_codes(self, codes):
+        """Return the vector of each code.
+
+        Args:
+            codes: int tensor `[B, ...]`, values in `[0, K)`.
+
+        Returns:
+            float tensor `[B, ..., D]` in the compute dtype.
+        """
+        return ops.cast(ops.take(self.codebook, codes, axis=0), self.compute_dtype)
+
+    def call(self, inputs, training=False):
+        shape = ops.shape(inputs)
+        float_inputs = ops.cast(inputs, "float32")
+        vectors = ops.stop_gradient(ops.reshape(float_inputs, (-1, self.embedding_dim)))
+        update = training and self.trainable
+        codebook = self._start(vectors) if update else self.codebook
+        codes = nearest_code(vectors, codebook)
+        quantized = ops.reshape(ops.take(codebook, codes, axis=0), shape)
+        if update:
+            self._follow(vectors, codes)
+        errors = ops.square(float_inputs - ops.stop_gradient(quantized))
+        commitment = ops.mean(errors, axis=tuple(range(1, len(inputs.shape))))
+        return {
+            "quantized": ops.cast(straight_through(float_inputs, quantized), self.compute_dtype),
+            "codes": ops.reshape(codes, shape[:-1]),
+            "commitment_loss": self.commitment_cost * commitment,
+        }
+
+    def _random_vectors(self, vectors):
+        """One vector of the batch for each code, all different where the batch is large enough."""
+        count = ops.shape(vectors)[0]
+        order = ops.argsort(keras.random.uniform((count,), seed=self.seed_generator))
+        return ops.take(vectors, ops.take(order, ops.arange(self.num_embeddings) % count), axis=0)
+
+    def _start(self, vectors):
+        """The codebook, or k-means of this batch while there is none."""
+        start = self._random_vectors(vectors)
+        return ops.cond(
+            self.initialized > 0.5,
+            lambda: self.codebook,
+            lambda: kmeans(vectors, start, self.kmeans_iterations),
+        )
+
+    def _follow(self, vectors, codes):
+        """Move the averages towards this batch and start dead codes again."""
+        # Nothing of the first codebook is kept: the first batch enters with all its weight.
+        decay = self.decay * self.initialized
+        counts, sums = code_statistics(vectors, codes, self.num_embeddings)
+        counts = decay * self.counts + (1.0 - decay) * counts
+        sums = decay * self.sums + (1.0 - decay) * sums
+        if self.restart_threshold:
+            fair_share = ops.mean(counts)
+            dead = counts < self.restart_threshold * fair_share
+            counts = ops.where(dead, fair_share, counts)
+            fresh = fair_share * self._random_vectors(vectors)
+            sums = ops.where(dead[:, None], fresh, sums)
+        self.counts.assign(counts)
+        self.sums.assign(sums)
+        self.initialized.assign(ops.ones(()))
+
+    def compute_output_spec(self, inputs, training=False):
+        return {
+            "quantized": keras.KerasTensor(inputs.shape, self.compute_dtype),
+            "codes": keras.KerasTensor(inputs.shape[:-1], "int32"),
+            "commitment_loss": keras.KerasTensor(inputs.shape[:1], "float32"),
+        }
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "num_embeddings": self.num_embeddings,
+            "embedding_dim": self.embedding_dim,
+            "decay": self.decay,
+            "epsilon": self.epsilon,
+            "commitment_cost": self.commitment_cost,
+            "kmeans_iterations": self.kmeans_iterations,
+            "restart_threshold": self.restart_threshold,
+            "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
+            "seed": self.seed,
+        }

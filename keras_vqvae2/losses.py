@@ -1,0 +1,47 @@
+"""Losses as plain functions, one value an example."""
+
+from keras import ops
+
+
+def reconstruction_error(images, reconstruction):
+    """Mean squared error of each image, on the [-1, 1] signal the networks work on.
+
+    Args:
+        images: float32 tensor `[B, H, W, C]`, the signal.
+        reconstruction: float tensor of the same shape.
+
+    Returns:
+        float32 tensor `[B]`.
+    """
+    difference = ops.cast(reconstruction, "float32") - ops.cast(images, "float32")
+    return ops.mean(ops.square(difference), axis=(1, 2, 3))
+
+
+def code_nll(codes, logits):
+    """Negative log-likelihood of each code under the logits at its position.
+
+    Args:
+        codes: int32 tensor `[B, H, W]`.
+        logits: float tensor `[B, H, W, K]`.
+
+    Returns:
+        float32 tensor `[B, H, W]`, nats; its sum over the grid is `-log p` of the example.
+    """
+    logits = ops.cast(logits, "float32")
+    chosen = ops.take_along_axis(logits, ops.cast(codes, "int32")[..., None], axis=-1)[..., 0]
+    return ops.logsumexp(logits, axis=-1) - chosen
+
+
+def weighted_mean(values, sample_weight=None):
+    """Mean over the batch, as Keras weighs it: `sum(w * v) / B`.
+
+    Args:
+        values: float32 tensor `[B]`.
+        sample_weight: float tensor `[B]` or None.
+
+    Returns:
+        float32 scalar.
+    """
+    if sample_weight is not None:
+        values = values * ops.reshape(ops.cast(sample_weight, values.dtype), (-1,))
+    return ops.mean(values)

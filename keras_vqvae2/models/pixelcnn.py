@@ -1,0 +1,409 @@
+"""The gated PixelCNN: a distribution over grids of codes."""
+
+import keras
+from keras import ops
+
+from keras_vqvae2 import checks
+from keras_vqvae2.layers import GatedResidualBlock, MaskedConv2D
+from keras_vqvae2.losses import code_nll, weighted_mean
+from keras_vqvae2.metrics import BitsPerDim
+from keras_vqvae2.sampling import (
+    compile_function,
+    draw_for,
+    raster_scan,
+    request_noise,
+    run_in_chunks,
+    sample_request,
+)
+from keras_vqvae2.training import CheckedFit, TrainStep
+
+
+@keras.saving.register_keras_serializable("keras_vqvae2")
+class PixelCNN(TrainStep, CheckedFit, keras.Model):
+    """Autoregressive distribution over grids of codes, in raster order.
+
+    Codes are embedded and pass a masked convolution A, gated residual blocks and two 1x1
+    convolutions to the logits of `K` codes at each position, which depend only on the codes before
+    it. A class label and a coarser grid of codes (the context, embedded and upsampled) are added
+    together and condition every block.
+
+    It is trained with `fit` on dictionaries of inputs; logs: `loss` in nats a code and
+    `bits_per_code`.
+
+    Args:
+        code_shape: the grid `(H, W)`.
+        num_embeddings: `K`, the number of codes.
+        filters: `C`, the channels of the blocks, even.
+        num_blocks: how many gated residual blocks.
+        kernel_size: of the blocks' masked convolutions, odd.
+        embedding_dim: of the embedded codes, labels and context; None for half of `filters`.
+        context_shape: the grid of the context, which divides `code_shape`; None for no context.
+        context_num_embeddings: the number of codes of the context; None for `num_embeddings`.
+        num_classes: the number of class labels; None for no labels.
+        dropout: rate in every block while training, in [0, 1).
+        dtype: policy of the layers; None for the global one. Logits are float32 in any case.
+        name: of the model.
+
+    Call arguments:
+        inputs: dictionary: `"codes"` int `[B, H, W]`; `"context"` int `[B, H_c, W_c]` and
+            `"labels"` int `[B]` where the model was built with them.
+
+    Returns:
+        Logits, float32 tensor `[B, H, W, K]`.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+
+    Reference:
+        van den Oord et al. 2016, "Conditional Image Generation with PixelCNN Decoders"; as a prior
+        over codes: Razavi et al. 2019, "Generating Diverse High-Fidelity Images with VQ-VAE-2",
+        section 3.2.
+
+    Example:
+
+    >>> prior = PixelCNN(code_shape=(3, 4), num_embeddings=8, filters=16, num_blocks=2)
+    >>> codes = prior.sample(5, seed=0)
+    >>> codes.shape, prior.log_prob(codes).shape
+    ((5, 3, 4), (5,))
+    """
+
+    def __init__(
+        self,
+        code_shape,
+        num_embeddings=512,
+        filters=256,
+        num_blocks=16,
+        kernel_size=3,
+        embedding_dim=None,
+        context_shape=None,
+        context_num_embeddings=None,
+        num_classes=None,
+        dropout=0.0,
+        dtype=None,
+        name=None,
+    ):
+        code_shape = _grid("code_shape", code_shape)
+        num_embeddings = checks.positive_int("num_embeddings", num_embeddings)
+        num_blocks = checks.positive_int("num_blocks", num_blocks)
+        embedding_dim = checks.positive_int("embedding_dim", embedding_dim or max(filters // 2, 1))
+        if context_shape is not None:
+            context_shape = _grid("context_shape", context_shape)
+            if code_shape[0] % context_shape[0] or code_shape[1] % context_shape[1]:
+                raise ValueError(
+                    "`context_shape` must divide `code_shape`. "
+                    f"Received: context_shape={context_shape}, code_shape={code_shape}"
+                )
+            context_num_embeddings = context_num_embeddings or num_embeddings
+        if num_classes is not None:
+            num_classes = checks.positive_int("num_classes", num_classes)
+        policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
+
+        # Layers
+        embed = keras.layers.Embedding(num_embeddings, embedding_dim, dtype=policy, name="embed")
+        input_conv = MaskedConv2D(filters, 7, mask_type="A", dtype=policy, name="input_conv")
+        blocks = [
+            GatedResidualBlock(filters, kernel_size, dropout, dtype=policy, name=f"block_{index}")
+            for index in range(num_blocks)
+        ]
+        hidden = keras.layers.Dense(filters, activation="relu", dtype=policy, name="hidden")
+        to_logits = keras.layers.Dense(num_embeddings, dtype="float32", name="to_logits")
+
+        # Functional models
+        inputs = {"codes": keras.Input(code_shape, dtype="int32", name="codes")}
+        conditions = []
+        if context_shape is not None:
+            context = keras.Input(context_shape, dtype="int32", name="context")
+            inputs["context"] = context
+            x = keras.layers.Embedding(
+                context_num_embeddings, embedding_dim, dtype=policy, name="embed_context"
+            )(context)
+            for axis, (size, coarse) in enumerate(zip(code_shape, context_shape, strict=True), 1):
+                # As one gather an axis: `UpSampling2D` repeats by integer products, of which oneDNN
+                # complains in the log.
+                x = ops.take(x, [index * coarse // size for index in range(size)], axis=axis)
+            conditions.append(x)
+        if num_classes is not None:
+            inputs["labels"] = keras.Input((), dtype="int32", name="labels")
+            x = keras.layers.Embedding(
+                num_classes, embedding_dim, dtype=policy, name="embed_labels"
+            )(inputs["labels"])
+            conditions.append(keras.layers.Reshape((1, 1, embedding_dim), name="label_map")(x))
+        condition, conditioner = None, None
+        if conditions:
+            given = {key: value for key, value in inputs.items() if key != "codes"}
+            x = sum(conditions[1:], conditions[0])
+            conditioner = keras.Model(given, x, name="condition")
+            condition = conditioner(given)
+        x = input_conv(embed(inputs["codes"]))
+        for block in blocks:
+            x = block(x) if condition is None else block(x, condition)
+        super().__init__(inputs, to_logits(hidden(_relu(x))), name=name)
+
+        # Config
+        self.code_shape = code_shape
+        self.num_embeddings = num_embeddings
+        self.filters = filters
+        self.num_blocks = num_blocks
+        self.kernel_size = kernel_size
+        self.embedding_dim = embedding_dim
+        self.context_shape = context_shape
+        self.context_num_embeddings = context_num_embeddings
+        self.num_classes = num_classes
+        self.dropout = dropout
+        self._policy = policy
+
+        self.conditioner = conditioner
+        self._bits = BitsPerDim(code_shape[0] * code_shape[1], name="bits_per_code")
+        self._embed, self._input_conv, self._blocks = embed, input_conv, blocks
+        self._head = (_relu, hidden, to_logits)
+        self._log_prob = compile_function(self, self.log_prob_tensors)
+        self._sample = compile_function(
+            self, lambda rows: self.sample_tensors(rows["request"], rows["inputs"])
+        )
+        self._sample_plainly = compile_function(
+            self, lambda rows: self.sample_tensors(rows["request"], rows["inputs"], cached=False)
+        )
+
+    def log_prob(self, codes, context=None, labels=None, batch_size=64):
+        """Return the log-likelihood of each grid of codes, in nats, in one parallel pass.
+
+        Args:
+            codes: int array `[B, H, W]`.
+            context: int array `[B, H_c, W_c]`, if the model has a context.
+            labels: int array `[B]` or one integer, if the model has classes.
+            batch_size: grids evaluated at a time, a power of two.
+
+        Returns:
+            float32 array `[B]`.
+
+        Raises:
+            ValueError: if an argument does not fit the model.
+        """
+        codes = checks.codes(codes, self.code_shape, self.num_embeddings)
+        inputs = {"codes": codes, **self._check_condition(context, labels, len(codes))}
+        return run_in_chunks(self._log_prob, inputs, limit=batch_size)
+
+    def sample(
+        self,
+        num_samples,
+        context=None,
+        labels=None,
+        seed=None,
+        temperature=1.0,
+        top_k=None,
+        top_p=None,
+        cached=True,
+        batch_size=64,
+    ):
+        """Draw grids of codes, position by position in raster order.
+
+        Grid `i` depends on `(seed, i)` and on its own condition, and on nothing else of the call.
+
+        Args:
+            num_samples: how many grids.
+            context: int array `[num_samples, H_c, W_c]`, if the model has a context.
+            labels: int array `[num_samples]` or one integer, if the model has classes.
+            seed: integer; None for another result at each call.
+            temperature: positive float, or one a grid: below 1 likelier, above 1 more varied.
+            top_k: draw among the `top_k` likeliest codes only; None for all.
+            top_p: draw among the likeliest codes that together reach this probability; None for
+                all.
+            cached: whether each activation is computed once and kept while it is needed. Without
+                it the whole network runs for each position: the same codes, slowly.
+            batch_size: grids drawn at a time, a power of two.
+
+        Returns:
+            int32 array `[num_samples, H, W]`.
+
+        Raises:
+            ValueError: if an argument does not fit the model.
+        """
+        request = sample_request(num_samples, seed, temperature, top_k, top_p)
+        inputs = self._check_condition(context, labels, num_samples)
+        function = self._sample if cached else self._sample_plainly
+        return run_in_chunks(function, {"request": request, "inputs": inputs}, limit=batch_size)
+
+    def log_prob_tensors(self, inputs):
+        """Return the log-likelihood `[B]` of a dictionary of inputs within a graph."""
+        return -ops.sum(code_nll(inputs["codes"], self(inputs, training=False)), axis=(1, 2))
+
+    def sample_tensors(self, request, condition_inputs, stream=0, known=None, cached=True):
+        """Draw codes within a graph.
+
+        Args:
+            request: of `sampling.sample_request`, as tensors.
+            condition_inputs: dictionary with `"context"` and `"labels"` as the model has them.
+            stream: integer, which noise of the request is used.
+            known: None, or `(codes, mask)` `[B, H, W]`: codes that stay where the mask is true.
+            cached: see `sample`.
+
+        Returns:
+            int32 tensor `[B, H, W]`.
+        """
+        height, width = self.code_shape
+        uniforms = request_noise(request, self.code_shape, stream)
+        draw = draw_for(request, ops.reshape(uniforms, (-1, height * width)))
+        codes, mask = (
+            (ops.cast(ops.zeros_like(uniforms), "int32"), None) if known is None else known
+        )
+        if not cached:
+
+            def next_logits(codes, cache, index):
+                logits = self({"codes": codes, **condition_inputs}, training=False)
+                flat = ops.reshape(logits, (-1, height * width, self.num_embeddings))
+                return ops.take(flat, index[0] * width + index[1], axis=1), cache
+
+            return raster_scan(next_logits, draw, codes, (), mask)
+
+        condition = self.conditioner(condition_inputs) if self.conditioner else None
+        return raster_scan(
+            lambda codes, cache, index: self.step(codes, cache, index, condition),
+            draw,
+            codes,
+            self.init_cache(ops.shape(uniforms)[0]),
+            mask,
+            unroll_rows=True,
+        )
+
+    def init_cache(self, batch_size):
+        """Return the cache before the first position: one of each block, see its `init_cache`."""
+        width = self.code_shape[1]
+        return {"blocks": tuple(block.init_cache(batch_size, width) for block in self._blocks)}
+
+    def step(self, codes, cache, index, condition=None):
+        """Compute the logits of one position from the codes before it.
+
+        Args:
+            codes: int32 tensor `[B, H, W]`; only codes before the position are read.
+            cache: of `init_cache` at the first position, then of the step before.
+            index: `(row, column)`; the row a scalar tensor or integer, the column an integer.
+                Positions come in raster order.
+            condition: tensor `[B, H, W, E]` or `[B, 1, 1, E]` of `conditioner`, or None.
+
+        Returns:
+            `(logits, cache)`: float32 `[B, K]`, and the cache for the next position.
+        """
+        row, column = index
+        if column == 0:
+            rows = self._embedded_rows_above(codes, row)
+            cache = {"blocks": cache["blocks"], "input": self._input_conv.start_row(rows)}
+        last = None
+        if column > 0:
+            last = self._embed(ops.take(codes[:, :, column - 1], row, axis=1))
+        x, input_cache = self._input_conv.step(last, cache["input"], column)
+        if condition is not None:
+            condition = condition[:, 0] if condition.shape[1] == 1 else ops.take(condition, row, 1)
+        blocks = []
+        for block, block_cache in zip(self._blocks, cache["blocks"], strict=True):
+            x, block_cache = block.step(x, block_cache, column, condition)
+            blocks.append(block_cache)
+        for layer in self._head:
+            x = layer(x)
+        cache = {"blocks": tuple(blocks)}
+        if column < self.code_shape[1] - 1:
+            cache["input"] = input_cache
+        return x, cache
+
+    def _embedded_rows_above(self, codes, row):
+        """The embedded rows that the first convolution sees: zeros above the grid."""
+        rows, width = self._input_conv.rows_above, self.code_shape[1]
+        padded = ops.pad(codes, ((0, 0), (rows, 0), (0, 0)))
+        above = ops.slice(padded, (0, row, 0), (ops.shape(codes)[0], rows, width))
+        inside = ops.arange(rows) + row >= rows
+        embedded = self._embed(above)
+        return embedded * ops.cast(inside, embedded.dtype)[None, :, None, None]
+
+    def check_data(self, batch, name):
+        """Raise a ValueError if a batch for `fit` or `evaluate` does not fit the model."""
+        inputs = batch[0] if isinstance(batch, (tuple, list)) else batch
+        if not isinstance(inputs, dict) or set(self._input_keys) - set(inputs):
+            expected = ", ".join(repr(key) for key in self._input_keys)
+            got = sorted(inputs) if isinstance(inputs, dict) else type(inputs).__name__
+            raise ValueError(f"`{name}` must be a dictionary with {expected}. Received: {got}")
+        codes = checks.codes(inputs["codes"], self.code_shape, self.num_embeddings)
+        self._check_condition(
+            inputs.get("context") if self.context_shape else None,
+            inputs.get("labels") if self.num_classes else None,
+            len(codes),
+        )
+
+    def unpack(self, data):
+        """Return the inputs and the sample weights of what a dataset gives."""
+        inputs, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        return {key: inputs[key] for key in self._input_keys}, sample_weight
+
+    def forward(self, inputs, training):
+        """Return the logits."""
+        return self(inputs, training=training)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Return the mean negative log-likelihood of a code in nats, a scalar."""
+        return weighted_mean(ops.mean(code_nll(x["codes"], y_pred), axis=(1, 2)), sample_weight)
+
+    def update_metrics(self, x, outputs, sample_weight):
+        """Update the model's own metrics with a batch."""
+        self._bits.update_state(ops.sum(code_nll(x["codes"], outputs), axis=(1, 2)), sample_weight)
+        return outputs
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Update the metrics of `compile`, which compare the logits with the codes."""
+        return super().compute_metrics(x, x["codes"], y_pred, sample_weight)
+
+    @property
+    def _input_keys(self):
+        optional = {"context": self.context_shape, "labels": self.num_classes}
+        return ("codes", *(key for key, given in optional.items() if given is not None))
+
+    def _check_condition(self, context, labels, batch_size):
+        inputs = {}
+        if (context is None) != (self.context_shape is None):
+            raise ValueError(
+                f"`context` must {'not ' if context is not None else ''}be given: this model was "
+                f"built with context_shape={self.context_shape}"
+            )
+        if context is not None:
+            inputs["context"] = checks.codes(
+                context, self.context_shape, self.context_num_embeddings, "context"
+            )
+            if len(inputs["context"]) != batch_size:
+                raise ValueError(
+                    f"`context` must hold {batch_size} grids, one an example. "
+                    f"Received: {len(inputs['context'])}"
+                )
+        labels = checks.labels(labels, self.num_classes, batch_size)
+        return inputs if labels is None else {**inputs, "labels": labels}
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {
+            "code_shape": self.code_shape,
+            "num_embeddings": self.num_embeddings,
+            "filters": self.filters,
+            "num_blocks": self.num_blocks,
+            "kernel_size": self.kernel_size,
+            "embedding_dim": self.embedding_dim,
+            "context_shape": self.context_shape,
+            "context_num_embeddings": self.context_num_embeddings,
+            "num_classes": self.num_classes,
+            "dropout": self.dropout,
+            "dtype": keras.dtype_policies.serialize(self._policy),
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Build the model that `get_config` describes."""
+        return cls(**config)
+
+
+def _relu(x):
+    # Not `relu`: TensorFlow 2.21's graph optimizer tries to fuse that with the residual sum before
+    # it, fails with an error in the log, and gives up on the graph.
+    return ops.maximum(x, 0.0)
+
+
+def _grid(name, shape):
+    shape = tuple(shape)
+    if len(shape) != 2 or any(not isinstance(size, int) or size < 1 for size in shape):
+        raise ValueError(f"`{name}` must be two positive integers (H, W). Received: {name}={shape}")
+    return shape

@@ -1,0 +1,386 @@
+"""The hierarchical VQ-VAE: images to codes and back."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_vqvae2 import checks
+from keras_vqvae2.layers import ResidualStack, VectorQuantizer
+from keras_vqvae2.losses import reconstruction_error, weighted_mean
+from keras_vqvae2.metrics import CodebookUsage, Perplexity
+from keras_vqvae2.models.levels import level_names, per_level
+from keras_vqvae2.ops import pixels_to_signal, signal_to_pixels
+from keras_vqvae2.sampling import compile_function, run_in_chunks
+from keras_vqvae2.training import CheckedFit, TrainStep
+
+
+@keras.saving.register_keras_serializable("keras_vqvae2")
+class VQVAE2(TrainStep, CheckedFit, keras.Model):
+    """Encodes images as grids of discrete codes, coarse to fine, and decodes them.
+
+    Encoders follow one another from the pixels to the coarsest level; each level's features are
+    projected to `D` channels and quantized. Decoders go back: each takes what the coarser one
+    gave, beside its own level's quantized map, and upsamples it.
+
+    Calling the model gives the reconstruction. It is trained with `fit(images)` on the mean squared
+    error of the signal in [-1, 1] plus the commitment losses. Logs: `loss`, `reconstruction_mse`,
+    `commitment_loss`, and for each level `<level>_usage` and `<level>_perplexity` over the epoch.
+
+    Pixels lie in [0, 255] at every door, uint8 or float. A list of levels is coarse to fine. Call
+    `keras.utils.set_random_seed` before building the model to repeat its first weights.
+
+    Args:
+        image_shape: `(H, W, C)`; `H` and `W` divisible by the product of `strides`.
+        filters: channels of the encoders and decoders, even.
+        num_residual_blocks: in each encoder and decoder.
+        residual_filters: channels inside a residual block; None for half of `filters`.
+        num_levels: `L`, at least 1.
+        embedding_dim: `D`, of all levels or one a level.
+        num_embeddings: `K`, of all levels or one a level.
+        decay: of the codebooks' moving averages, in [0, 1).
+        commitment_cost: weight of the commitment losses.
+        strides: powers of two, one a level: how much coarser a level is than the next finer one,
+            or than the image. None for 4 on the finest level and 2 on each coarser one.
+        quantizer_options: dictionary of further arguments of `VectorQuantizer`, or None.
+        dtype: policy of the layers; None for the global one.
+        name: of the model.
+
+    Call arguments:
+        inputs: images `[B, H, W, C]`, pixels in [0, 255].
+
+    Returns:
+        float32 tensor `[B, H, W, C]`, pixels in [0, 255].
+
+    Raises:
+        ValueError: if an argument is out of its range, or the strides do not divide the image.
+
+    Reference:
+        Razavi et al. 2019, "Generating Diverse High-Fidelity Images with VQ-VAE-2", section 3.1.
+
+    Example:
+
+    >>> model = VQVAE2(image_shape=(16, 16, 3), filters=16, embedding_dim=8, num_embeddings=32)
+    >>> images = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype="uint8")
+    >>> model.compile(optimizer="adam")
+    >>> history = model.fit(images, verbose=0)
+    >>> top, bottom = model.encode(images)
+    >>> top.shape, bottom.shape, model.decode((top, bottom)).shape
+    ((4, 2, 2), (4, 4, 4), (4, 16, 16, 3))
+    """
+
+    def __init__(
+        self,
+        image_shape=(32, 32, 3),
+        filters=256,
+        num_residual_blocks=2,
+        residual_filters=None,
+        num_levels=2,
+        embedding_dim=64,
+        num_embeddings=512,
+        decay=0.99,
+        commitment_cost=0.25,
+        strides=None,
+        quantizer_options=None,
+        dtype=None,
+        name=None,
+    ):
+        num_levels = checks.positive_int("num_levels", num_levels)
+        image_shape = _image_shape(image_shape)
+        strides = _strides(strides, num_levels, image_shape)
+        filters = checks.positive_int("filters", filters)
+        if filters % 2:
+            raise ValueError(f"`filters` must be even. Received: filters={filters}")
+        residual_filters = residual_filters or filters // 2
+        embedding_dims = per_level("embedding_dim", embedding_dim, num_levels)
+        codebook_sizes = per_level("num_embeddings", num_embeddings, num_levels)
+        names = level_names(num_levels)
+        policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
+
+        # Layers
+        stage = _Stage(filters, num_residual_blocks, residual_filters, policy)
+        encoders = [stage.encoder(f"{n}_encoder", s) for n, s in zip(names, strides, strict=True)]
+        projections = [
+            keras.layers.Conv2D(size, 1, dtype=policy, name=f"{level}_projection")
+            for level, size in zip(names, embedding_dims, strict=True)
+        ]
+        quantizers = [
+            VectorQuantizer(
+                num_embeddings=codebook_sizes[level],
+                embedding_dim=embedding_dims[level],
+                decay=decay,
+                commitment_cost=commitment_cost,
+                dtype=policy,
+                name=f"{names[level]}_quantizer",
+                **(quantizer_options or {}),
+            )
+            for level in range(num_levels)
+        ]
+        decoders = [
+            stage.decoder(f"{names[level]}_decoder", strides[level])
+            for level in range(num_levels - 1)
+        ]
+        decoders.append(stage.decoder(f"{names[-1]}_decoder", strides[-1], image_shape[-1]))
+
+        # Functional models
+        images = keras.Input(image_shape, name="images")
+        x = keras.layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32", name="signal")(images)
+        features = []
+        for encode, project in reversed(list(zip(encoders, projections, strict=True))):
+            x = encode(x)
+            features.insert(0, project(x))
+        encoder = keras.Model(images, features, name="encoder")
+
+        maps = [keras.Input(x.shape[1:], name=n) for n, x in zip(names, features, strict=True)]
+        x = decoders[0](maps[0])
+        for decode, quantized in zip(decoders[1:], maps[1:], strict=True):
+            x = decode(keras.layers.Concatenate(dtype=policy)([x, quantized]))
+        decoder = keras.Model(maps, x, name="decoder")
+
+        images = keras.Input(image_shape, name="images")
+        features = _as_list(encoder(images))
+        levels = [quantize(x) for quantize, x in zip(quantizers, features, strict=True)]
+        signal = decoder([level["quantized"] for level in levels])
+        pixels = keras.layers.Rescaling(127.5, offset=127.5, dtype="float32", name="pixels")(signal)
+        pixels = keras.layers.ReLU(max_value=255.0, dtype="float32", name="clip")(pixels)
+        super().__init__(images, pixels, name=name)
+        # The same layers, with all that training needs.
+        self.training_graph = keras.Model(
+            images,
+            {
+                "reconstruction": pixels,
+                "signal": signal,
+                "codes": [level["codes"] for level in levels],
+                "commitment_losses": [level["commitment_loss"] for level in levels],
+            },
+            name="training_graph",
+        )
+
+        # Config
+        self.image_shape = image_shape
+        self.filters = filters
+        self.num_residual_blocks = num_residual_blocks
+        self.residual_filters = residual_filters
+        self.num_levels = num_levels
+        self.embedding_dim = embedding_dims
+        self.num_embeddings = codebook_sizes
+        self.decay = decay
+        self.commitment_cost = commitment_cost
+        self.strides = strides
+        self.quantizer_options = dict(quantizer_options or {})
+        self._policy = policy
+
+        self.level_names = names
+        self.code_shapes = tuple(tuple(x.shape[1:3]) for x in features)
+        self.encoder = encoder
+        self.decoder = decoder
+        self.quantizers = quantizers
+        self._mse = keras.metrics.Mean(name="reconstruction_mse")
+        self._commitment = keras.metrics.Mean(name="commitment_loss")
+        self._code_metrics = [
+            [kind(size, name=f"{level}_{what}") for what, kind in _CODE_METRICS.items()]
+            for level, size in zip(names, codebook_sizes, strict=True)
+        ]
+        self._encode = compile_function(self, self.encode_tensors)
+        self._decode = compile_function(self, self.decode_tensors)
+
+    def encode_tensors(self, images):
+        """Encode a batch of images within a graph.
+
+        Args:
+            images: tensor `[B, H, W, C]`, pixels in [0, 255].
+
+        Returns:
+            Tuple of int32 tensors `[B, H_l, W_l]`, coarse to fine.
+        """
+        features = _as_list(self.encoder(ops.cast(images, "float32"), training=False))
+        return tuple(q.encode(x) for q, x in zip(self.quantizers, features, strict=True))
+
+    def decode_tensors(self, codes):
+        """Decode a batch of codes within a graph.
+
+        Args:
+            codes: int32 tensors `[B, H_l, W_l]`, coarse to fine.
+
+        Returns:
+            float32 tensor `[B, H, W, C]`, pixels in [0, 255].
+        """
+        quantized = [q.embed_codes(c) for q, c in zip(self.quantizers, codes, strict=True)]
+        return signal_to_pixels(self.decoder(quantized, training=False))
+
+    def encode(self, images, batch_size=64):
+        """Encode images as codes.
+
+        Args:
+            images: array `[N, H, W, C]`, pixels in [0, 255], uint8 or float.
+            batch_size: images encoded at a time, rounded up to a power of two.
+
+        Returns:
+            Tuple of int32 arrays `[N, H_l, W_l]`, coarse to fine.
+
+        Raises:
+            ValueError: if the images do not fit the model.
+        """
+        images = checks.images(images, self.image_shape)
+        return run_in_chunks(self._encode, images, limit=batch_size)
+
+    def decode(self, codes, batch_size=64):
+        """Decode codes as images.
+
+        Args:
+            codes: integer arrays `[N, H_l, W_l]`, one a level, coarse to fine.
+            batch_size: images decoded at a time, rounded up to a power of two.
+
+        Returns:
+            float32 array `[N, H, W, C]`, pixels in [0, 255].
+
+        Raises:
+            ValueError: if the codes do not fit the model.
+        """
+        return run_in_chunks(self._decode, self.check_codes(codes), limit=batch_size)
+
+    def check_codes(self, codes):
+        """Return codes as a tuple of int32 arrays, or raise a ValueError for wrong ones."""
+        return checks.levels(codes, self.code_shapes, self.num_embeddings, self.level_names)
+
+    def check_data(self, batch, name):
+        """Raise a ValueError if a batch for `fit` or `evaluate` does not fit the model."""
+        images = batch[0] if isinstance(batch, (tuple, list)) else batch
+        checks.images(images, self.image_shape, name)
+
+    def unpack(self, data):
+        """Return the images and the sample weights of what a dataset gives; labels are ignored."""
+        images, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        return images, sample_weight
+
+    def forward(self, inputs, training):
+        """Run the graph with all that the loss and the metrics need."""
+        return self.training_graph(inputs, training=training)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Return the reconstruction error plus the weighted commitment losses, a scalar."""
+        error = reconstruction_error(pixels_to_signal(x), y_pred["signal"])
+        return weighted_mean(error + sum(y_pred["commitment_losses"]), sample_weight)
+
+    def update_metrics(self, x, outputs, sample_weight):
+        """Update the model's own metrics with a batch."""
+        error = reconstruction_error(pixels_to_signal(x), outputs["signal"])
+        self._mse.update_state(error, sample_weight)
+        self._commitment.update_state(sum(outputs["commitment_losses"]), sample_weight)
+        for codes, metrics in zip(outputs["codes"], self._code_metrics, strict=True):
+            for metric in metrics:
+                metric.update_state(codes)
+        return outputs["reconstruction"]
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Update the metrics of `compile`, which compare the reconstruction with the images."""
+        return super().compute_metrics(x, ops.cast(x, "float32"), y_pred, sample_weight)
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {
+            "image_shape": self.image_shape,
+            "filters": self.filters,
+            "num_residual_blocks": self.num_residual_blocks,
+            "residual_filters": self.residual_filters,
+            "num_levels": self.num_levels,
+            "embedding_dim": self.embedding_dim,
+            "num_embeddings": self.num_embeddings,
+            "decay": self.decay,
+            "commitment_cost": self.commitment_cost,
+            "strides": self.strides,
+            "quantizer_options": self.quantizer_options,
+            "dtype": keras.dtype_policies.serialize(self._policy),
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Build the model that `get_config` describes."""
+        return cls(**config)
+
+
+_CODE_METRICS = {"usage": CodebookUsage, "perplexity": Perplexity}
+
+
+class _Stage:
+    """Encoders and decoders of one size, each between a level and the next finer one."""
+
+    def __init__(self, filters, num_residual_blocks, residual_filters, policy):
+        self.filters = filters
+        self.residual = (num_residual_blocks, residual_filters)
+        self.policy = policy
+
+    def encoder(self, name, stride):
+        """Strided convolutions, each by 2, then residual blocks."""
+        halvings = stride.bit_length() - 1
+        layers = [self._conv(self.filters // 2, 4, 2, activation="relu") for _ in range(halvings)]
+        layers += [self._conv(self.filters, 3, 1), self._residual_stack()]
+        return keras.Sequential(layers, name=name)
+
+    def decoder(self, name, stride, channels=None):
+        """Residual blocks, then transposed convolutions, each by 2; float32 pixels at the end."""
+        doublings = stride.bit_length() - 1
+        half = self.filters // 2
+        layers = [self._conv(self.filters, 3, 1), self._residual_stack()]
+        layers += [self._upsample(half, activation="relu") for _ in range(doublings - 1)]
+        last = {"filters": half} if channels is None else {"filters": channels, "dtype": "float32"}
+        layers.append(self._upsample(**last))
+        return keras.Sequential(layers, name=name)
+
+    def _conv(self, filters, kernel_size, stride, activation=None):
+        return keras.layers.Conv2D(
+            filters,
+            kernel_size,
+            stride,
+            padding="same",
+            activation=activation,
+            data_format="channels_last",
+            dtype=self.policy,
+        )
+
+    def _upsample(self, filters, activation=None, dtype=None):
+        return keras.layers.Conv2DTranspose(
+            filters,
+            4,
+            2,
+            padding="same",
+            activation=activation,
+            data_format="channels_last",
+            dtype=dtype or self.policy,
+        )
+
+    def _residual_stack(self):
+        return ResidualStack(*self.residual, dtype=self.policy)
+
+
+def _as_list(outputs):
+    """The outputs of a functional model as a list; Keras unpacks a list of one."""
+    return list(outputs) if isinstance(outputs, (tuple, list)) else [outputs]
+
+
+def _image_shape(image_shape):
+    shape = tuple(image_shape)
+    if len(shape) != 3 or any(not isinstance(s, int) or s < 1 for s in shape):
+        raise ValueError(
+            "`image_shape` must be three positive integers (H, W, C). "
+            f"Received: image_shape={image_shape!r}"
+        )
+    return shape
+
+
+def _strides(strides, num_levels, image_shape):
+    if strides is None:
+        strides = (2,) * (num_levels - 1) + (4,)
+    strides = tuple(strides)
+    if len(strides) != num_levels or any(s < 2 or s & (s - 1) for s in strides):
+        raise ValueError(
+            f"`strides` must be {num_levels} powers of two of at least 2, one a level, coarse to "
+            f"fine. Received: strides={strides!r}"
+        )
+    total = int(np.prod(strides))
+    if image_shape[0] % total or image_shape[1] % total:
+        raise ValueError(
+            f"`image_shape` must have a height and a width divisible by the total stride {total} "
+            f"of {num_levels} levels with strides {strides}. Received: image_shape={image_shape}"
+        )
+    return strides

@@ -1,0 +1,141 @@
+"""The mathematics of vector quantization as plain functions of `keras.ops`.
+
+Shape letters: `N` vectors, `D` their dimension, `K` codes in a codebook.
+"""
+
+import math
+
+from keras import ops
+
+
+def squared_distances(vectors, codebook):
+    """Squared Euclidean distance of each vector to each code, less the vector's own norm.
+
+    `|x - e|^2 - |x|^2 = |e|^2 - 2 x.e` orders the codes of a vector as the distance does. The norm
+    of the codes rides along as one more column of a single matrix product.
+
+    Args:
+        vectors: float32 tensor `[N, D]`.
+        codebook: float32 tensor `[K, D]`.
+
+    Returns:
+        float32 tensor `[N, K]`.
+    """
+    ones = ops.ones_like(vectors[:, :1])
+    norms = ops.sum(ops.square(codebook), axis=1, keepdims=True)
+    return ops.matmul(
+        ops.concatenate([vectors, ones], axis=1),
+        ops.transpose(ops.concatenate([-2.0 * codebook, norms], axis=1)),
+    )
+
+
+def nearest_code(vectors, codebook):
+    """Index of the code nearest to each vector; the lowest index wins a tie.
+
+    Args:
+        vectors: float32 tensor `[N, D]`.
+        codebook: float32 tensor `[K, D]`.
+
+    Returns:
+        int32 tensor `[N]`.
+    """
+    return ops.cast(ops.argmin(squared_distances(vectors, codebook), axis=1), "int32")
+
+
+def straight_through(inputs, quantized):
+    """`quantized` in the forward pass, the identity of `inputs` in the backward pass.
+
+    Reference: van den Oord et al. 2017, "Neural Discrete Representation Learning", section 3.2.
+
+    Args:
+        inputs: float tensor of any shape.
+        quantized: tensor of the same shape and dtype.
+
+    Returns:
+        Tensor of the same shape.
+    """
+    return inputs + ops.stop_gradient(quantized - inputs)
+
+
+def code_statistics(vectors, codes, num_embeddings):
+    """How often each code was chosen, and the sum of the vectors that chose it.
+
+    Args:
+        vectors: float32 tensor `[N, D]`.
+        codes: int32 tensor `[N]`.
+        num_embeddings: `K`.
+
+    Returns:
+        `(counts, sums)`: float32 tensors `[K]` and `[K, D]`.
+    """
+    counts = ops.segment_sum(ops.ones_like(vectors[:, 0]), codes, num_segments=num_embeddings)
+    sums = ops.segment_sum(vectors, codes, num_segments=num_embeddings)
+    return counts, sums
+
+
+def smoothed_counts(counts, epsilon):
+    """Laplace-smoothed counts that keep their total.
+
+    `(n_i + epsilon) / (n + K epsilon) * n`: van den Oord et al. 2017, appendix A.1, with the
+    smoothing of its reference implementation.
+
+    Args:
+        counts: float32 tensor `[K]`.
+        epsilon: small positive float.
+
+    Returns:
+        float32 tensor `[K]`, positive where the total is.
+    """
+    total = ops.sum(counts)
+    return (counts + epsilon) / (total + counts.shape[0] * epsilon) * total
+
+
+def kmeans(vectors, centroids, iterations):
+    """Lloyd's algorithm; a centroid that attracts no vector stays where it is.
+
+    Args:
+        vectors: float32 tensor `[N, D]`.
+        centroids: float32 tensor `[K, D]`, the start.
+        iterations: how many rounds.
+
+    Returns:
+        float32 tensor `[K, D]`.
+    """
+
+    def lloyd(_, centroids):
+        codes = nearest_code(vectors, centroids)
+        counts, sums = code_statistics(vectors, codes, centroids.shape[0])
+        counts = counts[:, None]
+        return ops.where(counts > 0, sums / ops.maximum(counts, 1.0), centroids)
+
+    return ops.fori_loop(0, iterations, lloyd, centroids)
+
+
+def entropy_bits(counts):
+    """Entropy of the distribution that counts describe, in bits.
+
+    Args:
+        counts: float tensor `[K]`; all zero gives 0.
+
+    Returns:
+        float scalar in `[0, log2 K]`; `2 ** entropy` is the perplexity.
+    """
+    counts = ops.cast(counts, "float32")
+    probabilities = counts / ops.maximum(ops.sum(counts), 1.0)
+    logs = ops.log(ops.maximum(probabilities, 1e-30))
+    return -ops.sum(probabilities * logs) / math.log(2.0)
+
+
+def pixels_to_signal(pixels):
+    """Map pixels in [0, 255] to the signal in [-1, 1] that the networks work on."""
+    return ops.cast(pixels, "float32") / 127.5 - 1.0
+
+
+def signal_to_pixels(signal):
+    """Map a signal to float pixels, clipped to [0, 255]."""
+    return ops.clip((ops.cast(signal, "float32") + 1.0) * 127.5, 0.0, 255.0)
+
+
+def to_uint8(pixels):
+    """Round float pixels in [0, 255] to uint8."""
+    return ops.cast(ops.round(pixels), "uint8")

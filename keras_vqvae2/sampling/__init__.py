@@ -1,0 +1,18 @@
+"""Sampling: noise from seeds, a code from logits, the raster loop, compilation."""
+
+from keras_vqvae2.sampling.categorical import draw_codes
+from keras_vqvae2.sampling.compiled import compile_function, run_in_chunks
+from keras_vqvae2.sampling.noise import uniform_noise
+from keras_vqvae2.sampling.raster import raster_scan
+from keras_vqvae2.sampling.request import draw_for, request_noise, sample_request
+
+__all__ = [
+    "compile_function",
+    "draw_codes",
+    "draw_for",
+    "raster_scan",
+    "request_noise",
+    "run_in_chunks",
+    "sample_request",
+    "uniform_noise",
+]

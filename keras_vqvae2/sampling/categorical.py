@@ -1,0 +1,50 @@
+"""From logits to a code: temperature, top-k, top-p, and the inverse of the CDF."""
+
+from keras import ops
+
+
+def draw_codes(logits, uniforms, temperature=None, top_k=None, top_p=None):
+    """Draw a code for each row: the inverse of its cumulative distribution at its uniform number.
+
+    Args:
+        logits: float tensor `[B, K]`.
+        uniforms: float32 tensor `[B]` in [0, 1).
+        temperature: positive float tensor `[B]` that divides the logits, or None for 1.
+        top_k: int32 tensor `[B]`: only the `top_k` likeliest codes may be drawn (ties with the
+            last of them included); 0 turns it off for a row, None for all.
+        top_p: float tensor `[B]` in (0, 1]: only the likeliest codes that together reach `top_p`
+            may be drawn (Holtzman et al. 2020, "The Curious Case of Neural Text Degeneration",
+            section 3.1); 1 turns it off for a row, None for all.
+
+    Returns:
+        int32 tensor `[B]`. Codes of probability zero are never drawn.
+    """
+    logits = ops.cast(logits, "float32")
+    if temperature is not None:
+        logits = logits / temperature[:, None]
+    weights = ops.exp(logits - ops.max(logits, axis=-1, keepdims=True))
+    if top_k is not None or top_p is not None:
+        weights = ops.where(weights >= _threshold(weights, top_k, top_p), weights, 0.0)
+    cumulative = ops.cumsum(weights, axis=-1)
+    # Kept strictly below the total, so that the last code of positive weight ends the search.
+    target = uniforms[:, None] * cumulative[:, -1:] * (1.0 - 2.0**-23)
+    return ops.sum(ops.cast(cumulative <= target, "int32"), axis=-1)
+
+
+def _threshold(weights, top_k, top_p):
+    """The smallest weight `[B, 1]` that may still be drawn."""
+    descending = ops.flip(ops.sort(weights, axis=-1), axis=-1)
+    num_codes = weights.shape[-1]
+    threshold = ops.zeros_like(descending[:, :1])
+    if top_k is not None:
+        last = ops.where(top_k > 0, ops.minimum(top_k, num_codes), num_codes) - 1
+        threshold = ops.take_along_axis(descending, ops.cast(last, "int32")[:, None], axis=-1)
+        # top-p counts the mass of what top-k leaves.
+        descending = ops.where(descending >= threshold, descending, 0.0)
+    if top_p is not None:
+        before = ops.cumsum(descending, axis=-1) - descending
+        kept = before < top_p[:, None] * ops.sum(descending, axis=-1, keepdims=True)
+        kept = ops.logical_or(kept, top_p[:, None] >= 1.0)
+        last = ops.sum(ops.cast(kept, "int32"), axis=-1, keepdims=True) - 1
+        threshold = ops.maximum(threshold, ops.take_along_axis(descending, last, axis=-1))
+    return threshold

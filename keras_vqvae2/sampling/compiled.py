@@ -1,0 +1,80 @@
+"""Compilation of functions that read a model's variables, and requests cut into equal chunks."""
+
+import math
+
+import keras
+import numpy as np
+
+
+def compile_function(model, function):
+    """Compile a function of tensors that reads the variables of a model.
+
+    It is traced once for each shape of its argument, and always sees the variables' present
+    values.
+
+    Args:
+        model: the `keras.Model` whose variables the function reads, and does not write.
+        function: callable of one nest of arrays (and None) that returns a nest of tensors.
+
+    Returns:
+        A callable with the same argument.
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        traced = {}
+
+        def compiled(argument):
+            # A function of its own for each shape: TensorFlow would warn of retracing a shared one.
+            leaves = keras.tree.flatten(argument)
+            key = tuple(None if leaf is None else (leaf.shape, leaf.dtype) for leaf in leaves)
+            if key not in traced:
+                traced[key] = tf.function(function, autograph=False)
+            return traced[key](argument)
+
+        return compiled
+
+    import jax
+
+    @jax.jit
+    def stateless(values, argument):
+        # As arguments: captured values would be constants of the first trace.
+        with keras.StatelessScope(state_mapping=zip(model.variables, values, strict=True)):
+            return function(argument)
+
+    return lambda argument: stateless([v.value for v in model.variables], argument)
+
+
+def run_in_chunks(function, rows, limit=64, callback=None):
+    """Apply a function to rows in chunks of one size; the last is padded and cut.
+
+    The size is a power of two up to `limit`, so that few shapes are ever compiled.
+
+    Args:
+        function: callable of a nest like `rows` with `[chunk, ...]` arrays that returns a nest of
+            tensors `[chunk, ...]`.
+        rows: nest of NumPy arrays `[N, ...]` and None.
+        limit: the largest chunk, a power of two.
+        callback: callable `(done, total)`, called after each chunk; or None.
+
+    Returns:
+        The function's nest, of NumPy arrays `[N, ...]`.
+    """
+    total = len(next(array for array in keras.tree.flatten(rows) if array is not None))
+    size = min(limit, 2 ** math.ceil(math.log2(total)))
+    results = []
+    for start in range(0, total, size):
+        # The last row again, until the chunk is full.
+        index = np.minimum(np.arange(start, start + size), total - 1)
+        done = min(start + size, total)
+        result = function(_take(rows, index))
+        results.append(
+            _take(keras.tree.map_structure(keras.ops.convert_to_numpy, result), slice(done - start))
+        )
+        if callback is not None:
+            callback(done, total)
+    return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *results)
+
+
+def _take(rows, index):
+    return keras.tree.map_structure(lambda x: None if x is None else x[index], rows)

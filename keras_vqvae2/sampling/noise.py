@@ -1,0 +1,78 @@
+"""Uniform noise that depends on a seed, an image's index and a position, and on nothing else.
+
+A counter-based generator in integer arithmetic gives the same bits in NumPy, TensorFlow and JAX,
+compiled or not, whatever else is in the batch; a backend's own generator would not.
+"""
+
+from keras import ops
+
+# Salmon et al. 2011, "Parallel Random Numbers: As Easy as 1, 2, 3", Threefry-2x32 with 20 rounds.
+_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+_PARITY = 0x1BD11BDA
+
+
+def threefry(key, counter):
+    """Threefry-2x32: encrypt a counter of two words with a key of two words.
+
+    Args:
+        key: pair of uint32 tensors.
+        counter: pair of uint32 tensors that broadcast with those of the key.
+
+    Returns:
+        Pair of uint32 tensors: 64 random bits for each key and counter.
+    """
+    parity = ops.bitwise_xor(ops.bitwise_xor(key[0], key[1]), _uint32(_PARITY))
+    keys = (key[0], key[1], parity)
+    left, right = counter[0] + keys[0], counter[1] + keys[1]
+    for group in range(5):
+        for rotation in _ROTATIONS[group % 2]:
+            left = left + right
+            right = ops.bitwise_xor(_rotate_left(right, rotation), left)
+        left = left + keys[(group + 1) % 3]
+        right = right + keys[(group + 2) % 3] + _uint32(group + 1)
+    return left, right
+
+
+def uniform_noise(seeds, indices, shape, stream=0):
+    """Uniform numbers in [0, 1), one for each position of a grid.
+
+    Args:
+        seeds: pair of uint32 tensors `[B]` or scalars, the low and the high word of a 64-bit seed.
+        indices: uint32 tensor `[B]`, the index of each image within its call.
+        shape: the grid `(H, W)`.
+        stream: integer in [0, 256), which of several grids of one image this is.
+
+    Returns:
+        float32 tensor `[B, H, W]`, multiples of `2**-24`.
+    """
+    height, width = shape
+    positions = _uint32(range(height * width)) + _uint32(stream << 24)
+    key = tuple(ops.reshape(word, (-1, 1)) for word in seeds)
+    bits, _ = threefry(key, (ops.reshape(indices, (-1, 1)), positions[None]))
+    # The upper 24 bits are a float32 exactly.
+    bits = ops.cast(ops.right_shift(bits, _uint32(8)), "int32")
+    return ops.reshape(ops.cast(bits, "float32") * 2.0**-24, (-1, height, width))
+
+
+def split_seed(seed):
+    """Return the low and the high 32-bit word of a Python integer seed.
+
+    Raises:
+        ValueError: if the seed is not an integer of at most 64 bits.
+    """
+    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
+        raise ValueError(f"`seed` must be an integer. Received: seed={seed!r}")
+    seed = seed.__index__()
+    if not -(2**63) <= seed < 2**64:
+        raise ValueError(f"`seed` must fit in 64 bits. Received: seed={seed}")
+    return seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF
+
+
+def _uint32(value):
+    return ops.convert_to_tensor(value, dtype="uint32")
+
+
+def _rotate_left(word, distance):
+    return ops.bitwise_or(
+        ops.left_shift(word, _uint32(distance)), ops.right_shift(word, _uint32(32 - distance))
+    )

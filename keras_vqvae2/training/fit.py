@@ -1,0 +1,71 @@
+"""What is checked before Keras's `fit` and `evaluate` begin."""
+
+import keras
+
+
+class CheckedFit:
+    """`fit` and `evaluate` that refuse wrong data before any step is compiled.
+
+    The model gives `check_data(batch, name)`, which raises a ValueError for arrays, or for the
+    first batch of a dataset, that do not fit it.
+    """
+
+    def fit(self, x=None, y=None, *args, **kwargs):
+        """Train as `keras.Model.fit` does, after a check of the data.
+
+        A `keras.utils.PyDataset` keeps its own order: Keras would shuffle its batches by a
+        generator that no argument seeds.
+
+        Args:
+            x: arrays, or a dataset.
+            y: labels, if `x` is arrays and the model takes them.
+            *args: of `keras.Model.fit`.
+            **kwargs: of `keras.Model.fit`.
+
+        Returns:
+            `keras.callbacks.History`.
+
+        Raises:
+            ValueError: if the data is empty or does not fit the model.
+        """
+        self._check("x", x, y)
+        validation = kwargs.get("validation_data")
+        if validation is not None:
+            pair = validation if isinstance(validation, tuple) else (validation,)
+            self._check("validation_data", *pair[:2])
+        if isinstance(x, keras.utils.PyDataset):
+            kwargs["shuffle"] = False
+        return super().fit(x, y, *args, **kwargs)
+
+    def evaluate(self, x=None, y=None, *args, **kwargs):
+        """Evaluate as `keras.Model.evaluate` does, after a check of the data.
+
+        Args:
+            x: arrays, or a dataset.
+            y: labels, if `x` is arrays and the model takes them.
+            *args: of `keras.Model.evaluate`.
+            **kwargs: of `keras.Model.evaluate`.
+
+        Returns:
+            As `keras.Model.evaluate`.
+
+        Raises:
+            ValueError: if the data is empty or does not fit the model.
+        """
+        self._check("x", x, y)
+        return super().evaluate(x, y, *args, **kwargs)
+
+    def _check(self, name, x, y=None):
+        if x is None:
+            raise ValueError(f"`{name}` must be arrays or a dataset. Received: {name}=None")
+        if isinstance(x, keras.utils.PyDataset):
+            batch = x[0] if x.num_batches is None or x.num_batches > 0 else None
+        elif hasattr(x, "element_spec") and hasattr(x, "take"):  # tf.data, never imported here
+            batch = next(iter(x.take(1)), None)
+        elif hasattr(x, "__next__") or (hasattr(x, "__iter__") and not hasattr(x, "__len__")):
+            return  # a generator cannot be looked into without loss
+        else:
+            batch = x if y is None else (x, y)
+        if batch is None:
+            raise ValueError(f"`{name}` must hold at least one batch. Received: an empty dataset")
+        self.check_data(batch, name)

@@ -1,0 +1,67 @@
+"""The training and evaluation steps on JAX: the same, as pure functions of the state."""
+
+import jax
+import keras
+
+
+class TrainStep:
+    """Steps of a model that says how to read a batch and how to run forward.
+
+    The model gives `unpack(data) -> (inputs, sample_weight)`, `forward(inputs, training) ->
+    outputs`, `compute_loss` and `update_metrics(inputs, outputs, sample_weight) -> prediction`,
+    none of which knows the backend. The prediction is what calling the model returns, for the
+    metrics of `compile`.
+    """
+
+    def train_step(self, state, data):
+        """Follow the gradient of one batch; return the metrics so far and the new state."""
+        trainable, non_trainable, optimizer_state, metrics = state
+        inputs, sample_weight = self.unpack(data)
+
+        def objective(trainable):
+            loss, outputs, updated = self._run(
+                trainable, non_trainable, inputs, sample_weight, training=True
+            )
+            with self._scope(self.optimizer.variables, optimizer_state):
+                scaled = self.optimizer.scale_loss(loss)  # of float16
+            return scaled, (loss, outputs, updated)
+
+        gradients, (loss, outputs, non_trainable) = jax.grad(objective, has_aux=True)(trainable)
+        trainable, optimizer_state = self.optimizer.stateless_apply(
+            optimizer_state, gradients, trainable
+        )
+        logs, metrics = self._logs(metrics, loss, inputs, outputs, sample_weight)
+        return logs, (trainable, non_trainable, optimizer_state, metrics)
+
+    def test_step(self, state, data):
+        """Evaluate one batch; return the metrics so far and the new state."""
+        trainable, non_trainable, metrics = state
+        inputs, sample_weight = self.unpack(data)
+        loss, outputs, non_trainable = self._run(
+            trainable, non_trainable, inputs, sample_weight, training=False
+        )
+        logs, metrics = self._logs(metrics, loss, inputs, outputs, sample_weight)
+        return logs, (trainable, non_trainable, metrics)
+
+    def _run(self, trainable, non_trainable, inputs, sample_weight, training):
+        variables = self.trainable_variables + self.non_trainable_variables
+        with self._scope(variables, [*trainable, *non_trainable]) as scope:
+            outputs = self.forward(inputs, training=training)
+            loss = self.compute_loss(inputs, None, outputs, sample_weight, training=training)
+        return loss, outputs, _values(scope, self.non_trainable_variables)
+
+    def _logs(self, metrics, loss, inputs, outputs, sample_weight):
+        with self._scope(self.metrics_variables, metrics) as scope:
+            batch_size = jax.tree_util.tree_leaves(inputs)[0].shape[0]
+            self._loss_tracker.update_state(loss, sample_weight=batch_size)
+            prediction = self.update_metrics(inputs, outputs, sample_weight)
+            logs = self.compute_metrics(inputs, None, prediction, sample_weight)
+        return logs, _values(scope, self.metrics_variables)
+
+    @staticmethod
+    def _scope(variables, values):
+        return keras.StatelessScope(state_mapping=zip(variables, values, strict=True))
+
+
+def _values(scope, variables):
+    return [scope.get_current_value(variable) for variable in variables]
