@@ -9,7 +9,7 @@ from keras_vqvae2.datasets.epoch_batches import EpochBatches
 from keras_vqvae2.datasets.manifest import CodeManifest, check_weights, shard_path
 
 # Each takes a file handle, of which systems commonly allow 1,024 to a process. Enough for 2 million
-# examples of two levels in shards of the default size; beyond it, shards are opened again and again.
+# examples of two levels in shards of the default size; beyond it, shards are opened time and again.
 MAX_OPEN_FILES = 384
 
 
