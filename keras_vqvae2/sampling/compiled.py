@@ -25,11 +25,12 @@ def compile_function(model, function):
         traced = {}
 
         def compiled(argument):
-            # A function of its own for each shape: TensorFlow would warn of retracing a shared one.
+            # One concrete function a shape, by our own count: TensorFlow would warn of retracing.
+            argument = keras.tree.map_structure(_to_tensor, argument)
             leaves = keras.tree.flatten(argument)
             key = tuple(None if leaf is None else (leaf.shape, leaf.dtype) for leaf in leaves)
             if key not in traced:
-                traced[key] = tf.function(function, autograph=False)
+                traced[key] = tf.function(function, autograph=False).get_concrete_function(argument)
             return traced[key](argument)
 
         return compiled
@@ -78,3 +79,7 @@ def run_in_chunks(function, rows, limit=64, callback=None):
 
 def _take(rows, index):
     return keras.tree.map_structure(lambda x: None if x is None else x[index], rows)
+
+
+def _to_tensor(leaf):
+    return None if leaf is None else keras.ops.convert_to_tensor(leaf)

@@ -35,6 +35,9 @@ class CheckedFit:
             self._check("validation_data", *pair[:2])
         if isinstance(x, keras.utils.PyDataset):
             kwargs["shuffle"] = False
+        if hasattr(x, "epoch_callback"):
+            # Of our own datasets: they order an epoch by its number, which a resumed run begins at.
+            kwargs["callbacks"] = [x.epoch_callback(), *(kwargs.get("callbacks") or [])]
         return super().fit(x, y, *args, **kwargs)
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
