@@ -3,6 +3,7 @@
 import json
 
 import keras
+import numpy as np
 from rich.panel import Panel
 
 from keras_vqvae2 import pictures
@@ -204,14 +205,17 @@ def reconstruct(config):
         config: `Config`.
 
     Returns:
-        The reconstructions, float `[num_samples, H, W, C]`.
+        The reconstructions, float `[num_samples, H, W, C]`; fewer where there are fewer images.
 
     Raises:
         ValueError: if stage 1 is missing.
     """
     begin(config, "Reconstructions of validation images")
     vqvae = load_vqvae(config)
-    images = load_split(config, "validation").images[: config.num_samples]
+    images = load_split(config, "validation").images
+    # Evenly spread: neighbours in a dataset are often alike.
+    rows = np.linspace(0, len(images) - 1, min(config.num_samples, len(images))).astype(int)
+    images = images[rows]
     reconstructions = vqvae.decode(vqvae.encode(images))
     _save(config, "reconstructions.png", pictures.pairs(images, reconstructions))
     return reconstructions
