@@ -27,7 +27,7 @@ def fit_resumable(
     but the one leaves out random generators, and the other forgets its best epoch in a restart.
 
     Args:
-        model: a compiled Keras model, built the same way each time.
+        model: a compiled model of this package, built the same way each time.
         data: `ImageBatches` or `CodeBatches`, whose order depends on the epoch alone.
         directory: folder of the checkpoints and of `history.json`, the logs of each epoch.
         epochs: epochs in all, those of earlier calls included.
@@ -54,8 +54,7 @@ def fit_resumable(
             epochs=epochs,
             initial_epoch=done,
             validation_data=validation_data,
-            callbacks=[data.epoch_callback(), *callbacks, checkpoints],
-            shuffle=False,  # The data has an order of its own; Keras's forgets the epoch.
+            callbacks=[*callbacks, checkpoints],
             verbose=0,
         )
     if monitor is not None:

@@ -7,6 +7,7 @@ import pytest
 from keras_vqvae2.datasets import ImageBatches
 from keras_vqvae2.models import VQVAE2
 from keras_vqvae2.resume import fit_resumable
+from keras_vqvae2.training import CheckedFit
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), dtype=np.uint8)
 LABELS = np.arange(20) % 2
@@ -31,6 +32,13 @@ class KillIn(keras.callbacks.Callback):
             raise Killed
 
 
+class Small(CheckedFit, keras.Sequential):
+    """Few layers, quick to trace, that are fitted as the package's models are."""
+
+    def check_data(self, batch, name):
+        return
+
+
 def small_model():
     """A model with all kinds of state: weights, statistics, a random generator, an optimizer."""
     layers = [
@@ -39,7 +47,7 @@ def small_model():
         keras.layers.Dropout(0.5),
         keras.layers.Dense(1),
     ]
-    model = keras.Sequential([keras.Input((8, 8, 1)), *layers])
+    model = Small([keras.Input((8, 8, 1)), *layers])
     model.compile(optimizer="adam", loss="mse")
     return model
 
