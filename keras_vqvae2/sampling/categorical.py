@@ -20,15 +20,21 @@ def draw_codes(logits, uniforms, temperature=None, top_k=None, top_p=None):
         int32 tensor `[B]`. Codes of probability zero are never drawn.
     """
     logits = ops.cast(logits, "float32")
+    logits = logits - ops.max(logits, axis=-1, keepdims=True)
     if temperature is not None:
         logits = logits / temperature[:, None]
-    weights = ops.exp(logits - ops.max(logits, axis=-1, keepdims=True))
+    weights = ops.exp(logits)
     if top_k is not None or top_p is not None:
         weights = ops.where(weights >= _threshold(weights, top_k, top_p), weights, 0.0)
-    cumulative = ops.cumsum(weights, axis=-1)
-    # Kept strictly below the total, so that the last code of positive weight ends the search.
-    target = uniforms[:, None] * cumulative[:, -1:] * (1.0 - 2.0**-23)
-    return ops.sum(ops.cast(cumulative <= target, "int32"), axis=-1)
+    # Zero where nothing may be drawn: a cumulative sum computed in parallel, as on JAX, may grow by
+    # its rounding there.
+    cumulative = ops.where(weights > 0, ops.cumsum(weights, axis=-1), 0.0)
+    # Kept strictly below the total, so that some code of positive weight ends the search.
+    total = ops.max(cumulative, axis=-1, keepdims=True)
+    target = uniforms[:, None] * total * (1.0 - 2.0**-23)
+    num_codes = weights.shape[-1]
+    codes = ops.arange(num_codes, dtype="int32")
+    return ops.min(ops.where(cumulative > target, codes, num_codes - 1), axis=-1)
 
 
 def _threshold(weights, top_k, top_p):

@@ -5,6 +5,8 @@ import math
 import keras
 import numpy as np
 
+from keras_vqvae2 import checks
+
 
 def compile_function(model, function):
     """Compile a function of tensors that reads the variables of a model.
@@ -60,7 +62,11 @@ def run_in_chunks(function, rows, limit=64, callback=None):
 
     Returns:
         The function's nest, of NumPy arrays `[N, ...]`.
+
+    Raises:
+        ValueError: if `limit`, a caller's `batch_size`, is not a positive integer.
     """
+    limit = checks.positive_int("batch_size", limit)
     total = len(next(array for array in keras.tree.flatten(rows) if array is not None))
     size = min(limit, 2 ** math.ceil(math.log2(total)))
     results = []

@@ -4,6 +4,8 @@ A counter-based generator in integer arithmetic gives the same bits in NumPy, Te
 compiled or not, whatever else is in the batch; a backend's own generator would not.
 """
 
+import operator
+
 from keras import ops
 
 # Salmon et al. 2011, "Parallel Random Numbers: As Easy as 1, 2, 3", Threefry-2x32 with 20 rounds.
@@ -60,9 +62,13 @@ def split_seed(seed):
     Raises:
         ValueError: if the seed is not an integer of at most 64 bits.
     """
-    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
+    try:
+        index = None if isinstance(seed, bool) else operator.index(seed)
+    except TypeError:
+        index = None
+    if index is None:
         raise ValueError(f"`seed` must be an integer. Received: seed={seed!r}")
-    seed = seed.__index__()
+    seed = index
     if not -(2**63) <= seed < 2**64:
         raise ValueError(f"`seed` must fit in 64 bits. Received: seed={seed}")
     return seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF

@@ -28,6 +28,8 @@ def sample_request(num_samples, seed=None, temperature=1.0, top_k=None, top_p=No
         ValueError: if an argument is out of its range.
     """
     num_samples = checks.positive_int("num_samples", num_samples)
+    if top_k is not None and not np.any(top_k):
+        top_k = None
     words = split_seed(secrets.randbits(63) if seed is None else seed)
     return {
         "seed": tuple(np.full(num_samples, word, "uint32") for word in words),
@@ -35,9 +37,7 @@ def sample_request(num_samples, seed=None, temperature=1.0, top_k=None, top_p=No
         "temperature": _option(
             "temperature", temperature, num_samples, "positive and finite", _positive, "float32"
         ),
-        "top_k": _option(
-            "top_k", top_k or None, num_samples, "at least 0", lambda v: v >= 0, "int32"
-        ),
+        "top_k": _option("top_k", top_k, num_samples, "at least 0", lambda v: v >= 0, "int32"),
         "top_p": _option(
             "top_p", top_p, num_samples, "in (0, 1]", lambda v: (v > 0) & (v <= 1), "float32"
         ),
@@ -67,7 +67,8 @@ def draw_for(request, uniforms):
 
 
 def _positive(value):
-    return (value > 0) & np.isfinite(value)
+    # Smaller ones are flushed to zero on the way.
+    return (value >= np.finfo("float32").tiny) & np.isfinite(value)
 
 
 def _option(name, value, num_samples, rule, holds, dtype):
@@ -76,7 +77,11 @@ def _option(name, value, num_samples, rule, holds, dtype):
     array = np.asarray(value)
     whole = np.issubdtype(array.dtype, np.integer)
     numeric = whole or (dtype != "int32" and np.issubdtype(array.dtype, np.floating))
-    if array.shape not in ((), (num_samples,)) or not numeric or not np.all(holds(array)):
+    if (
+        array.shape not in ((), (num_samples,))
+        or not numeric
+        or not np.all(holds(array.astype(dtype)))
+    ):
         kind = "an integer" if dtype == "int32" else "a number"
         raise ValueError(
             f"`{name}` must be {kind} {rule}, or {num_samples} of them, one an image. "
