@@ -1,0 +1,63 @@
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_vqvae2.sampling import raster_scan
+
+
+def scan(codes, known=None, unroll_rows=False):
+    """Each code is 1 + the sum of all codes so far, told by the codes and told by the cache."""
+
+    def next_logits(codes, cache, index):
+        row, column = index
+        position = ops.cast(row * codes.shape[2] + column, "int32")
+        flat = ops.reshape(codes, (-1, codes.shape[1] * codes.shape[2]))
+        before = ops.arange(flat.shape[1], dtype="int32")[None] < position
+        total = ops.sum(ops.where(before, flat, 0), axis=1)
+        count, _ = cache
+        return ops.stack([total, count], axis=1), (count + 1, position)
+
+    def draw(logits, position):
+        # The cache counts the visits, the loop the positions.
+        return ops.where(logits[:, 1] == position, logits[:, 0] + 1, -999)
+
+    codes = ops.convert_to_tensor(codes, dtype="int32")
+    cache = (ops.zeros(codes.shape[:1], "int32"), ops.zeros((), "int32"))
+    return np.asarray(raster_scan(next_logits, draw, codes, cache, known, unroll_rows))
+
+
+def slow_scan(codes, known):
+    codes = np.array(codes)
+    for index in np.ndindex(*codes.shape):
+        if not known[index]:
+            flat = codes[index[0]].ravel()
+            codes[index] = 1 + flat[: index[1] * codes.shape[2] + index[2]].sum()
+    return codes
+
+
+@pytest.mark.parametrize("unroll_rows", [False, True])
+@pytest.mark.parametrize("grid", [(1, 1), (2, 3), (3, 2), (1, 4)])
+def test_positions_are_visited_in_raster_order(grid, unroll_rows):
+    codes = np.zeros((2, *grid), int)
+    expected = slow_scan(codes, np.zeros(codes.shape, bool))
+    np.testing.assert_array_equal(scan(codes, unroll_rows=unroll_rows), expected)
+
+
+@pytest.mark.parametrize("unroll_rows", [False, True])
+def test_known_codes_stay_and_are_seen(unroll_rows):
+    rng = np.random.default_rng(0)
+    codes, known = rng.integers(0, 5, (3, 2, 3)), rng.random((3, 2, 3)) < 0.5
+    expected = slow_scan(codes, known)
+    assert (expected[known] == codes[known]).all()
+    np.testing.assert_array_equal(scan(codes, known, unroll_rows), expected)
+
+
+def test_codes_stay_int32():
+    result = raster_scan(
+        lambda codes, cache, index: (ops.zeros((2, 4)), cache),
+        lambda logits, position: ops.zeros((2,), "int32"),
+        ops.zeros((2, 2, 2), "int32"),
+        (),
+    )
+    assert keras.backend.standardize_dtype(result.dtype) == "int32"
