@@ -34,6 +34,8 @@ def images(value, image_shape, name="images"):
     Raises:
         ValueError: for a wrong rank, size, dtype or range, or an empty batch.
     """
+    if isinstance(value, (tuple, list)) and np.ndim(value[0] if value else 0) != 3:
+        raise ValueError(f"`{name}` must be one array of images. Received: {_describe(value)}")
     array = np.asarray(value)
     if array.ndim != 4 or array.shape[1:] != tuple(image_shape):
         expected = ", ".join(str(size) for size in image_shape)
@@ -82,6 +84,8 @@ def codes(value, code_shape, num_embeddings, name="codes"):
         raise ValueError(
             f"`{name}` must have the shape [B, {expected}]. Received: shape={array.shape}"
         )
+    if len(array) == 0:
+        raise ValueError(f"`{name}` must hold at least one example. Received: shape={array.shape}")
     return _indices(array, num_embeddings, name, "codes")
 
 
@@ -108,7 +112,7 @@ def labels(value, num_classes, batch_size, name="labels"):
         )
     array = np.asarray(value)
     if array.ndim == 0:
-        array = np.repeat(array, batch_size)
+        array = np.repeat(array, positive_int("num_samples", batch_size))
     if array.shape != (batch_size,):
         raise ValueError(
             f"`{name}` must be one integer or have the shape [{batch_size}]. "
@@ -120,7 +124,7 @@ def labels(value, num_classes, batch_size, name="labels"):
 def _indices(array, size, name, what):
     if not np.issubdtype(array.dtype, np.integer):
         raise ValueError(f"`{name}` must be integers. Received: dtype={array.dtype}")
-    if array.size and not (array.min() >= 0 and array.max() < size):
+    if not (array.min() >= 0 and array.max() < size):
         raise ValueError(
             f"`{name}` must lie in [0, {size}), the {what} this model knows. "
             f"Received: values in [{array.min()}, {array.max()}]"
@@ -150,9 +154,9 @@ def levels(value, code_shapes, num_embeddings, level_names, name="codes"):
         )
     )
     lengths = [len(array) for array in arrays]
-    if len(set(lengths)) > 1 or lengths[0] == 0:
+    if len(set(lengths)) > 1:
         raise ValueError(
-            f"`{name}` must hold the same number of examples, at least one, at each level. "
+            f"`{name}` must hold the same number of examples at each level. "
             f"Received: {', '.join(map(str, lengths))}"
         )
     return arrays

@@ -121,7 +121,7 @@ def entropy_bits(counts):
         float scalar in `[0, log2 K]`; `2 ** entropy` is the perplexity.
     """
     counts = ops.cast(counts, "float32")
-    probabilities = counts / ops.maximum(ops.sum(counts), 1.0)
+    probabilities = counts / ops.maximum(ops.sum(counts), 1e-30)
     logs = ops.log(ops.maximum(probabilities, 1e-30))
     return -ops.sum(probabilities * logs) / math.log(2.0)
 

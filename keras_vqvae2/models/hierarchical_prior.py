@@ -84,6 +84,7 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
             }.items()
         }
         names, keys = level_names(num_levels), code_names(num_levels)
+        policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
 
         # Layers
         level_priors = [
@@ -93,7 +94,7 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
                 context_shape=code_shapes[level - 1] if level else None,
                 context_num_embeddings=codebook_sizes[level - 1] if level else None,
                 num_classes=num_classes,
-                dtype=dtype,
+                dtype=policy,
                 name=f"{names[level]}_prior",
                 **{key: values[level] for key, values in options.items()},
             )
@@ -120,7 +121,7 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
         self.num_blocks = options["num_blocks"]
         self.num_classes = num_classes
         self.dropout = options["dropout"]
-        self._dtype_argument = dtype
+        self._policy = policy
 
         self.level_names = names
         self.level_priors = level_priors
@@ -277,9 +278,11 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
     def _split(self, data):
         """Codes, labels and sample weights of `((top, bottom), labels, …)` or `(top, bottom)`."""
         num_levels = len(self._keys)
-        if not isinstance(data, (tuple, list)):
+        if not _is_sequence(data):
             data = ((data,),)
-        elif not isinstance(data[0], (tuple, list)):
+        elif len(data) == 1 and _is_sequence(data[0]) and _is_sequence(data[0][0]):
+            data = data[0]  # `((top, bottom), labels)` as the one argument of `fit`
+        elif not _is_sequence(data[0]):
             # Levels side by side; a single level may have labels beside it.
             data = ((data[0],), *data[1:]) if num_levels == 1 else (tuple(data),)
         codes, labels, sample_weight = (*data, None, None)[:3]
@@ -294,7 +297,7 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
             "num_blocks": self.num_blocks,
             "num_classes": self.num_classes,
             "dropout": self.dropout,
-            "dtype": self._dtype_argument,
+            "dtype": keras.dtype_policies.serialize(self._policy),
             "name": self.name,
         }
 
@@ -302,6 +305,10 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
     def from_config(cls, config, custom_objects=None):
         """Build the prior that `get_config` describes."""
         return cls(**config)
+
+
+def _is_sequence(data):
+    return isinstance(data, (tuple, list))
 
 
 def _level_inputs(inputs, keys, level):

@@ -9,6 +9,7 @@ from keras import ops
 from keras_vqvae2 import checks
 from keras_vqvae2.ops import to_uint8
 from keras_vqvae2.sampling import compile_function, request_noise, run_in_chunks, sample_request
+from keras_vqvae2.sampling.noise import split_seed
 
 
 @keras.saving.register_keras_serializable("keras_vqvae2")
@@ -84,7 +85,7 @@ class ImageGenerator(keras.Model):
         """Generate images: codes from the prior, coarse to fine, then the decoder.
 
         With `candidates=N` each image is the best of `N`: candidate `c` is what the seed
-        `seed + c * 2**32` gives. Only the best so far is kept while they are drawn.
+        `seed + c * 2**32` gives, in 64 bits. Only the best so far is kept while they are drawn.
 
         Args:
             num_samples: how many images.
@@ -109,13 +110,11 @@ class ImageGenerator(keras.Model):
         """
         candidates = checks.positive_int("candidates", candidates)
         labels = checks.labels(labels, self.num_classes, num_samples)
-        if seed is None:
-            seed = secrets.randbits(32)
+        low, high = split_seed(secrets.randbits(32) if seed is None else seed)
         best = None
         for candidate in range(candidates):
-            request = sample_request(
-                num_samples, seed + (candidate << 32), temperature, top_k, top_p
-            )
+            seed = (low + ((high + candidate) << 32)) % 2**64
+            request = sample_request(num_samples, seed, temperature, top_k, top_p)
             images, codes = run_in_chunks(
                 self._generate,
                 {"request": request, "labels": labels},

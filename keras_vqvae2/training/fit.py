@@ -29,10 +29,13 @@ class CheckedFit:
             ValueError: if the data is empty or does not fit the model.
         """
         self._check("x", x, y)
+        y = _targets(y, kwargs.get("sample_weight"))
         validation = kwargs.get("validation_data")
         if validation is not None:
-            pair = validation if isinstance(validation, tuple) else (validation,)
-            self._check("validation_data", *pair[:2])
+            parts = validation if isinstance(validation, tuple) else (validation,)
+            self._check("validation_data", *parts[:2])
+            if len(parts) == 3:
+                kwargs["validation_data"] = (parts[0], _targets(*parts[1:]), parts[2])
         if isinstance(x, keras.utils.PyDataset):
             kwargs["shuffle"] = False
         if hasattr(x, "epoch_callback"):
@@ -56,6 +59,7 @@ class CheckedFit:
             ValueError: if the data is empty or does not fit the model.
         """
         self._check("x", x, y)
+        y = _targets(y, kwargs.get("sample_weight"))
         return super().evaluate(x, y, *args, **kwargs)
 
     def _check(self, name, x, y=None):
@@ -68,7 +72,12 @@ class CheckedFit:
         elif hasattr(x, "__next__") or (hasattr(x, "__iter__") and not hasattr(x, "__len__")):
             return  # a generator cannot be looked into without loss
         else:
-            batch = x if y is None else (x, y)
+            batch = keras.utils.pack_x_y_sample_weight(x, y)
         if batch is None:
             raise ValueError(f"`{name}` must hold at least one batch. Received: an empty dataset")
         self.check_data(batch, name)
+
+
+def _targets(y, sample_weight):
+    """Stand-in targets where there are none: Keras drops the weights of data without targets."""
+    return sample_weight if y is None else y
