@@ -184,7 +184,7 @@ def test_gradients_pass_straight_through(trained):
 
 
 def test_the_codebook_has_no_gradient(trained):
-    layer, x = trained
+    layer, _ = trained
     assert layer.trainable_variables == []
     assert len(layer.non_trainable_variables) == 4  # counts, sums, initialized, the seed
 

@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+
+from keras_vqvae2 import losses
+
+
+def test_reconstruction_error_is_the_mean_square_of_each_image():
+    rng = np.random.default_rng(0)
+    images, reconstruction = rng.normal(size=(2, 3, 4, 5, 2)).astype("float32")
+    expected = [np.square(a - b).sum() / 40 for a, b in zip(images, reconstruction, strict=True)]
+    # A mean of 40 numbers in float32.
+    np.testing.assert_allclose(
+        losses.reconstruction_error(images, reconstruction), expected, rtol=1e-6
+    )
+
+
+def test_code_nll_is_minus_the_log_of_the_softmax():
+    rng = np.random.default_rng(0)
+    logits, codes = 5 * rng.normal(size=(2, 3, 2, 7)), rng.integers(0, 7, (2, 3, 2))
+    result = losses.code_nll(codes, logits.astype("float32"))
+    softmax = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+    for index in np.ndindex(*codes.shape):
+        # Logits near 15 in float32, one subtracted from another.
+        expected = -np.log(softmax[(*index, codes[index])])
+        assert float(result[index]) == pytest.approx(expected, abs=5e-6)
+
+
+def test_code_nll_of_large_and_of_half_precision_logits():
+    logits = np.array([[[[1e4, -1e4, 0.0]]]], "float32")
+    assert float(losses.code_nll(np.int32([[[1]]]), logits)[0, 0, 0]) == 2e4
+    half = np.array([[[[1.0, 1.0, 1.0]]]], "float16")
+    # Computed in float32: float16 would be off by 2e-4.
+    assert float(losses.code_nll(np.int32([[[2]]]), half)[0, 0, 0]) == pytest.approx(
+        np.log(3), abs=1e-6
+    )
+
+
+def test_weighted_mean_divides_by_the_number_of_examples():
+    values = np.float32([1.0, 2.0, 6.0])
+    assert float(losses.weighted_mean(values)) == 3.0
+    assert float(losses.weighted_mean(values, np.array([2.0, 0.5, 0.0]))) == 1.0
+    assert float(losses.weighted_mean(values, np.array([[2.0], [0.5], [0.0]]))) == 1.0
