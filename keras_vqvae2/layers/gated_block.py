@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_vqvae2 import checks
-from keras_vqvae2.layers.masked_conv import MaskedConv2D
+from keras_vqvae2.layers.masked_conv import MaskedConv2D, cast_variable
 
 
 @keras.saving.register_keras_serializable("keras_vqvae2")
@@ -94,10 +94,10 @@ class GatedResidualBlock(keras.layers.Layer):
             width: `W`, an integer.
 
         Returns:
-            `{"rows": [B, rows_above, W, C/2]}`; it grows with the width of the grid, not with its
+            `{"rows": [rows_above, W, B, C/2]}`; it grows with the width of the grid, not with its
             area.
         """
-        shape = (batch_size, self.masked_conv.rows_above, width, self.filters // 2)
+        shape = (self.masked_conv.rows_above, width, batch_size, self.filters // 2)
         return {"rows": ops.zeros(shape, dtype=self.compute_dtype)}
 
     def step(self, inputs, cache, column, condition=None):
@@ -107,7 +107,7 @@ class GatedResidualBlock(keras.layers.Layer):
             inputs: float tensor `[B, C]`, the input at `column`.
             cache: of `init_cache` at the first position, then of the step before.
             column: Python integer.
-            condition: float tensor `[B, W, E]` or `[B, 1, E]`, the condition of the row, or None.
+            condition: float tensor `[W, B, E]` or `[1, B, E]`, the condition of the row, or None.
 
         Returns:
             `(outputs, cache)`, the outputs `[B, C]`.
@@ -115,15 +115,24 @@ class GatedResidualBlock(keras.layers.Layer):
         rows = cache["rows"]
         if column == 0:
             projected = None if condition is None else self.project(condition)
-            cache = {"conv": self.masked_conv.start_row(rows, projected), "row": ()}
-        hidden = self.reduce(inputs)
+            bias = cast_variable(self, self.reduce.bias)
+            bias = ops.broadcast_to(bias, (ops.shape(inputs)[0], self.filters // 2))
+            cache = {
+                "conv": self.masked_conv.start_row(rows, projected),
+                "bias": bias,
+                "row": (),
+            }
+        # The dense layers with their biases apart. As tensors of the batch's shape TensorFlow does
+        # not fuse these into the products: for one row its fused product costs more than both.
+        hidden = cache["bias"] + ops.matmul(inputs, cast_variable(self, self.reduce.kernel))
         gates, conv = self.masked_conv.step(hidden, cache["conv"], column)
         row = (*cache["row"], hidden)
-        outputs = inputs + self.expand(_gate(gates))
-        if column < rows.shape[2] - 1:
-            return outputs, {"rows": rows, "conv": conv, "row": row}
+        products = ops.matmul(_gate(gates), cast_variable(self, self.expand.kernel))
+        outputs = (inputs + cast_variable(self, self.expand.bias)) + products
+        if column < rows.shape[1] - 1:
+            return outputs, {"rows": rows, "conv": conv, "bias": cache["bias"], "row": row}
         # The row is complete: it joins the rows above, the highest of which is done with.
-        rows = ops.concatenate([rows[:, 1:], ops.stack(row, axis=1)[:, None]], axis=1)
+        rows = ops.concatenate([rows[1:], ops.stack(row)[None]], axis=0)
         return outputs, {"rows": rows}
 
     def compute_output_shape(self, inputs_shape, condition_shape=None):

@@ -111,34 +111,34 @@ class MaskedConv2D(keras.layers.Layer):
     def start_row(self, rows, condition=None):
         """Begin a row: add up all that it receives from the rows above, for each column.
 
+        Columns lie before the batch: slices and splits along the first axis are not copied.
+
         Args:
-            rows: float tensor `[B, rows_above, W, C]`, the inputs of the rows above; zeros where
+            rows: float tensor `[rows_above, W, B, C]`, the inputs of the rows above; zeros where
                 they lie outside the grid.
-            condition: float tensor `[B, W, filters]` or `[B, 1, filters]` to add, or None.
+            condition: float tensor `[W, B, filters]` or `[1, B, filters]` to add, or None.
 
         Returns:
             The cache of the row, to be handed from `step` to `step`.
         """
-        width = rows.shape[2]
-        total = 0.0 if self.bias is None else self.bias
+        width, channels = rows.shape[1], rows.shape[3]
+        total = 0.0 if self.bias is None else cast_variable(self, self.bias)
         if condition is not None:
             total = total + condition
         if self.rows_above:
-            padded = ops.pad(rows, ((0, 0), (0, 0), (self.side, self.side), (0, 0)))
-            windows = ops.concatenate(
-                [
-                    padded[:, row, column : column + width]
-                    for row in range(self.rows_above)
-                    for column in range(self.kernel_size[1])
-                ],
-                axis=-1,
-            )
-            kernel = ops.reshape(self.kernel[: self._taps_above], (-1, self.filters))
-            products = ops.matmul(ops.reshape(windows, (-1, windows.shape[-1])), kernel)
-            total = ops.reshape(products, (-1, width, self.filters)) + total
+            padded = ops.pad(rows, ((0, 0), (self.side, self.side), (0, 0), (0, 0)))
+            windows = [
+                ops.reshape(padded[row, column : column + width], (-1, channels))
+                for row in range(self.rows_above)
+                for column in range(self.kernel_size[1])
+            ]
+            kernel = cast_variable(self, self.kernel[: self._taps_above])
+            kernel = ops.reshape(kernel, (-1, self.filters))
+            products = ops.matmul(ops.concatenate(windows, axis=-1), kernel)
+            total = ops.reshape(products, (width, -1, self.filters)) + total
         else:
-            total = ops.zeros((ops.shape(rows)[0], width, self.filters), rows.dtype) + total
-        return {"above": tuple(ops.unstack(total, width, axis=1)), "left": ()}
+            total = ops.zeros((width, ops.shape(rows)[2], self.filters), rows.dtype) + total
+        return {"above": tuple(ops.unstack(total, width, axis=0)), "left": ()}
 
     def step(self, inputs, cache, column):
         """Compute the output of one position; columns come in order.
@@ -155,10 +155,10 @@ class MaskedConv2D(keras.layers.Layer):
         left = cache["left"] if inputs is None else (*cache["left"], inputs)
         left = left[-self._taps_left :] if self._taps_left else ()
         outputs = cache["above"][column]
-        if left:
-            # Columns beyond the left edge are zero: their taps are left out.
-            kernel = ops.reshape(self.kernel[-len(left) :], (-1, self.filters))
-            outputs = outputs + ops.matmul(ops.concatenate(left, axis=-1), kernel)
+        # Columns beyond the left edge are zero: their taps are left out. A product a tap, so that
+        # those of earlier columns need not wait for this one's input.
+        for offset, value in enumerate(left, start=-len(left)):
+            outputs = outputs + ops.matmul(value, cast_variable(self, self.kernel[offset]))
         return outputs, {"above": cache["above"], "left": left}
 
     def compute_output_shape(self, input_shape):
@@ -175,3 +175,8 @@ class MaskedConv2D(keras.layers.Layer):
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "bias_initializer": keras.initializers.serialize(self.bias_initializer),
         }
+
+
+def cast_variable(layer, variable):
+    """A variable in a layer's compute dtype; Keras casts by itself only within `call`."""
+    return ops.cast(variable, layer.compute_dtype)

@@ -255,7 +255,7 @@ class PixelCNN(TrainStep, CheckedFit, keras.Model):
 
             return raster_scan(next_logits, draw, codes, (), mask)
 
-        condition = self.conditioner(condition_inputs) if self.conditioner else None
+        condition = self.condition_map(condition_inputs)
         return raster_scan(
             lambda codes, cache, index: self.step(codes, cache, index, condition),
             draw,
@@ -264,6 +264,20 @@ class PixelCNN(TrainStep, CheckedFit, keras.Model):
             mask,
             unroll_rows=True,
         )
+
+    def condition_map(self, condition_inputs):
+        """Return what conditions the positions, computed once for a whole sampling.
+
+        Args:
+            condition_inputs: dictionary with `"context"` and `"labels"` as the model has them.
+
+        Returns:
+            float tensor `[H, W, B, E]`, or `[1, 1, B, E]` if it is the same at every position; None
+            for a model without conditions.
+        """
+        if self.conditioner is None:
+            return None
+        return ops.transpose(self.conditioner(condition_inputs), (1, 2, 0, 3))
 
     def init_cache(self, batch_size):
         """Return the cache before the first position: one of each block, see its `init_cache`."""
@@ -278,7 +292,7 @@ class PixelCNN(TrainStep, CheckedFit, keras.Model):
             cache: of `init_cache` at the first position, then of the step before.
             index: `(row, column)`; the row a scalar tensor or integer, the column an integer.
                 Positions come in raster order.
-            condition: tensor `[B, H, W, E]` or `[B, 1, 1, E]` of `conditioner`, or None.
+            condition: of `condition_map`.
 
         Returns:
             `(logits, cache)`: float32 `[B, K]`, and the cache for the next position.
@@ -292,7 +306,7 @@ class PixelCNN(TrainStep, CheckedFit, keras.Model):
             last = self._embed(ops.take(codes[:, :, column - 1], row, axis=1))
         x, input_cache = self._input_conv.step(last, cache["input"], column)
         if condition is not None:
-            condition = condition[:, 0] if condition.shape[1] == 1 else ops.take(condition, row, 1)
+            condition = condition[0] if condition.shape[0] == 1 else ops.take(condition, row, 0)
         blocks = []
         for block, block_cache in zip(self._blocks, cache["blocks"], strict=True):
             x, block_cache = block.step(x, block_cache, column, condition)
@@ -309,9 +323,9 @@ class PixelCNN(TrainStep, CheckedFit, keras.Model):
         rows, width = self._input_conv.rows_above, self.code_shape[1]
         padded = ops.pad(codes, ((0, 0), (rows, 0), (0, 0)))
         above = ops.slice(padded, (0, row, 0), (ops.shape(codes)[0], rows, width))
+        embedded = self._embed(ops.transpose(above, (1, 2, 0)))
         inside = ops.arange(rows) + row >= rows
-        embedded = self._embed(above)
-        return embedded * ops.cast(inside, embedded.dtype)[None, :, None, None]
+        return embedded * ops.cast(inside, embedded.dtype)[:, None, None, None]
 
     def check_data(self, batch, name):
         """Raise a ValueError if a batch for `fit` or `evaluate` does not fit the model."""

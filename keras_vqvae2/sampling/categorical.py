@@ -28,13 +28,27 @@ def draw_codes(logits, uniforms, temperature=None, top_k=None, top_p=None):
         weights = ops.where(weights >= _threshold(weights, top_k, top_p), weights, 0.0)
     # Zero where nothing may be drawn: a cumulative sum computed in parallel, as on JAX, may grow by
     # its rounding there.
-    cumulative = ops.where(weights > 0, ops.cumsum(weights, axis=-1), 0.0)
+    cumulative = ops.where(weights > 0, _cumulative(weights), 0.0)
     # Kept strictly below the total, so that some code of positive weight ends the search.
     total = ops.max(cumulative, axis=-1, keepdims=True)
     target = uniforms[:, None] * total * (1.0 - 2.0**-23)
     num_codes = weights.shape[-1]
     codes = ops.arange(num_codes, dtype="int32")
     return ops.min(ops.where(cumulative > target, codes, num_codes - 1), axis=-1)
+
+
+def _cumulative(weights, block=32):
+    """Cumulative sum along the last axis, as matrix products of blocks.
+
+    TensorFlow's own runs on one core: 0.2 ms for 64 rows of 512, a tenth of the work of a position.
+    """
+    size = weights.shape[-1]
+    padded = ops.pad(weights, ((0, 0), (0, -size % block)))
+    blocks = ops.matmul(ops.reshape(padded, (-1, block)), ops.triu(ops.ones((block, block))))
+    blocks = ops.reshape(blocks, (-1, padded.shape[-1] // block, block))
+    totals = blocks[:, :, -1]
+    before = ops.cumsum(totals, axis=-1) - totals
+    return ops.reshape(blocks + before[:, :, None], (-1, padded.shape[-1]))[:, :size]
 
 
 def _threshold(weights, top_k, top_p):

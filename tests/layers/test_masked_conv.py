@@ -57,9 +57,10 @@ def position_by_position(layer, inputs):
     """The same by `start_row` and `step`, from nothing but the rows above and the row so far."""
     _, height, width, _ = inputs.shape
     rows = keras.ops.pad(inputs, ((0, 0), (layer.rows_above, 0), (0, 0), (0, 0)))
+    rows = keras.ops.transpose(rows, (1, 2, 0, 3))
     outputs = []
     for row in range(height):
-        cache = layer.start_row(rows[:, row : row + layer.rows_above])
+        cache = layer.start_row(rows[row : row + layer.rows_above])
         for column in range(width):
             seen = column - (layer.mask_type == "A")
             value = inputs[:, row, seen] if seen >= 0 else None
@@ -97,17 +98,17 @@ def test_only_visible_taps_are_weights():
 def test_the_condition_of_start_row_is_added():
     layer = build(3, "B", use_bias=False)
     rng = np.random.default_rng(0)
-    rows, value = rng.normal(size=(2, 1, 5, 3)), rng.normal(size=(2, 3))
-    for condition in (rng.normal(size=(2, 5, 4)), rng.normal(size=(2, 1, 4))):
+    rows, value = rng.normal(size=(1, 5, 2, 3)), rng.normal(size=(2, 3))
+    for condition in (rng.normal(size=(5, 2, 4)), rng.normal(size=(1, 2, 4))):
         plain, _ = layer.step(value, layer.start_row(rows), 0)
         added, _ = layer.step(value, layer.start_row(rows, condition), 0)
         # One addition in float32 of values near 10.
-        np.testing.assert_allclose(added - plain, condition[:, 0], atol=1e-5)
+        np.testing.assert_allclose(added - plain, condition[0], atol=1e-5)
 
 
 def test_the_cache_keeps_no_more_of_a_row_than_the_kernel_reaches():
     layer = build((1, 3), "B", grid=(1, 5))
-    cache = layer.start_row(np.zeros((2, 0, 5, 3), "float32"))
+    cache = layer.start_row(np.zeros((0, 5, 2, 3), "float32"))
     for column in range(5):
         _, cache = layer.step(np.zeros((2, 3), "float32"), cache, column)
     assert len(cache["left"]) == 2
