@@ -125,7 +125,9 @@ class Config:
     )
     decay: float = _option(0.99, "VQ-VAE-2", "Decay of the codebooks' moving averages.", 0)
     commitment_cost: float = _option(0.25, "VQ-VAE-2", "Weight of the commitment loss.", 0)
-    vqvae_epochs: int = _option(30, "VQ-VAE-2", "Epochs of stage 1.", 1)
+    vqvae_epochs: int | None = _option(
+        None, "VQ-VAE-2", "Epochs of stage 1; left out, enough for about 1,200 steps.", 1
+    )
     vqvae_learning_rate: float = _option(1e-3, "VQ-VAE-2", "Learning rate of stage 1 (Adam).", 0)
 
     prior_filters: int = _option(_SMALL["prior_filters"], "Prior", "Channels of each PixelCNN.", 1)
@@ -134,7 +136,9 @@ class Config:
     )
     prior_dropout: float = _option(0.1, "Prior", "Dropout in each PixelCNN.", 0)
     conditional: bool = _option(False, "Prior", "Learn the codes of each class.")
-    prior_epochs: int = _option(60, "Prior", "Epochs of stage 2 at most.", 1)
+    prior_epochs: int | None = _option(
+        None, "Prior", "Epochs of stage 2 at most; left out, enough for about 800 steps.", 1
+    )
     prior_learning_rate: float = _option(1e-3, "Prior", "Learning rate of stage 2 (Adam).", 0)
     patience: int = _option(
         5, "Prior", "Epochs without a better validation likelihood that end stage 2.", 1

@@ -26,6 +26,9 @@ from keras_vqvae2.run import (
 SPLITS = ("train", "validation")
 # Of these, TensorBoard shows a few: a picture an epoch, and the usage on what one batch can use.
 SHOWN_IMAGES = 16
+# Where the config names no epochs. Steps, so that data sets of any size take the same few minutes.
+VQVAE_STEPS = 1200
+PRIOR_STEPS = 800
 
 
 def train_vqvae(config):
@@ -70,7 +73,7 @@ def train_vqvae(config):
         vqvae,
         batches,
         config.vqvae_dir,
-        epochs=config.vqvae_epochs,
+        epochs=config.vqvae_epochs or _epochs(VQVAE_STEPS, batches),
         validation_data=ImageBatches(data["validation"], config.batch_size),
         callbacks=callbacks,
     )
@@ -154,7 +157,7 @@ def train_prior(config):
         priors,
         codes,
         config.prior_dir,
-        epochs=config.prior_epochs,
+        epochs=config.prior_epochs or _epochs(PRIOR_STEPS, codes),
         validation_data=_codes(config, "validation", vqvae=vqvae),
         monitor="val_bits_per_code",
         patience=config.patience,
@@ -269,6 +272,11 @@ def _codes(config, split, **options):
     return CodeBatches(
         config.codes_dir / split, config.batch_size, with_labels=config.conditional, **options
     )
+
+
+def _epochs(steps, batches):
+    """How many epochs come nearest to a number of steps."""
+    return max(1, round(steps / len(batches)))
 
 
 def _check_prior_of(fingerprint, config):
