@@ -323,7 +323,7 @@ class PixelCNN(TrainStep, CheckedFit, keras.Model):
         rows, width = self._input_conv.rows_above, self.code_shape[1]
         padded = ops.pad(codes, ((0, 0), (rows, 0), (0, 0)))
         above = ops.slice(padded, (0, row, 0), (ops.shape(codes)[0], rows, width))
-        embedded = self._embed(ops.transpose(above, (1, 2, 0)))
+        embedded = ops.transpose(self._embed(above), (1, 2, 0, 3))
         inside = ops.arange(rows) + row >= rows
         return embedded * ops.cast(inside, embedded.dtype)[:, None, None, None]
 
