@@ -12,6 +12,7 @@ validation = kv.datasets.load("emoji32", "validation").images[:limit]
 
 
 def stop_at_best_of(monitor):
+    """A callback that ends a training and takes the weights of its best epoch."""
     return keras.callbacks.EarlyStopping(monitor, mode="min", patience=5, restore_best_weights=True)
 
 

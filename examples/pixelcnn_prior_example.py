@@ -16,7 +16,9 @@ parser.add_argument("--limit", type=int, help="take so many training images only
 parser.add_argument("--out", type=Path, default=Path("runs/example"), help="folder of all files")
 arguments = parser.parse_args()
 
-keras.utils.set_random_seed(0)  # the first weights; the datasets and samples have seeds of their own
+keras.utils.set_random_seed(
+    0
+)  # the first weights; the datasets and samples have seeds of their own
 
 # Stage 1: the VQ-VAE-2 learns the images.
 train = kv.datasets.load("emoji32", "train").images[: arguments.limit]
