@@ -135,25 +135,38 @@ def generate(
     ] = None,
 ):
     """Stage 3: draw samples.png from the prior and samples_random.png from random codes."""
-    from keras_vqvae2 import stages
+    from keras_vqvae2 import results
 
-    stages.generate(config, label)
+    results.generate(config, label)
 
 
 @_command("reconstruct")
 def reconstruct(config):
     """Draw reconstructions.png: validation images, each beside its reconstruction."""
-    from keras_vqvae2 import stages
+    from keras_vqvae2 import results
 
-    stages.reconstruct(config)
+    results.reconstruct(config)
+
+
+@_command("complete")
+def complete(
+    config,
+    hide: Annotated[
+        str, typer.Option(help="What to hide: top, bottom, left, right (halves) or center.")
+    ] = "bottom",
+):
+    """Draw completions.png: validation images with a part hidden, completed in four ways."""
+    from keras_vqvae2 import results
+
+    results.complete(config, hide)
 
 
 @_command("evaluate")
 def evaluate(config):
     """Measure both stages and write report.json."""
-    from keras_vqvae2 import stages
+    from keras_vqvae2 import results
 
-    stages.write_report(config)
+    results.write_report(config)
 
 
 @_command("info")

@@ -4,9 +4,11 @@ import keras
 import numpy as np
 
 from keras_vqvae2.config import FIXED, Config
-from keras_vqvae2.datasets import load
+from keras_vqvae2.datasets import CodeBatches, load
 from keras_vqvae2.models import VQVAE2, HierarchicalPrior
 from keras_vqvae2.progress import console
+
+SPLITS = ("train", "validation")
 
 
 def begin(config, title):
@@ -63,6 +65,31 @@ def load_split(config, split):
     name = {"train": config.train_split, "validation": config.validation_split}[split]
     size = config.image_size and (config.image_size, config.image_size)
     return load(config.dataset, name, data_dir=config.data_dir, image_size=size)
+
+
+def load_codes(config, split, **options):
+    """Open the codes of a split.
+
+    Args:
+        config: `Config`.
+        split: "train" or "validation".
+        **options: further arguments of `CodeBatches`.
+
+    Returns:
+        `CodeBatches`.
+
+    Raises:
+        ValueError: if the codes are missing, incomplete or of other weights.
+
+    Example:
+
+    ```python
+    load_codes(config, "train", shuffle=True, seed=config.seed)
+    ```
+    """
+    return CodeBatches(
+        config.codes_dir / split, config.batch_size, with_labels=config.conditional, **options
+    )
 
 
 def build_vqvae(config, image_shape):

@@ -1,29 +1,25 @@
-"""The three stages of a run, each from its config and the files of the stages before."""
-
-import json
+"""The training stages of a run, each from its config and the files of the stages before."""
 
 import keras
-import numpy as np
 from rich.panel import Panel
 
-from keras_vqvae2 import pictures
 from keras_vqvae2.callbacks import CodebookUsage, ReconstructionImages, SampleImages
-from keras_vqvae2.datasets import CodeBatches, ImageBatches, extract_codes
-from keras_vqvae2.models import ImageGenerator
+from keras_vqvae2.datasets import ImageBatches, extract_codes
 from keras_vqvae2.progress import EpochProgress, console, progress
-from keras_vqvae2.report import evaluate, level_usage, report_tables, usage_table
+from keras_vqvae2.report import level_usage, usage_table
+from keras_vqvae2.results import generate, reconstruct, write_report
 from keras_vqvae2.resume import fit_resumable
 from keras_vqvae2.run import (
+    SPLITS,
     begin,
     build_prior,
     build_vqvae,
     example_labels,
-    load_prior,
+    load_codes,
     load_split,
     load_vqvae,
 )
 
-SPLITS = ("train", "validation")
 # Of these, TensorBoard shows a few: a picture an epoch, and the usage on what one batch can use.
 SHOWN_IMAGES = 16
 # Where the config names no epochs. Steps, so that data sets of any size take the same few minutes.
@@ -110,7 +106,7 @@ def extract(config):
                 progress=update,
                 **(augmentation if split == "train" else {}),
             )
-    levels = level_usage(_codes(config, "train"))
+    levels = level_usage(load_codes(config, "train"))
     console.print(usage_table(levels))
     if collapsed := [level.name for level in levels if level.collapsed]:
         console.print(Panel(_collapse_message(collapsed), title="Collapse", style="bold red"))
@@ -133,7 +129,7 @@ def train_prior(config):
     """
     begin(config, "Stage 2: the prior learns the codes")
     vqvae = load_vqvae(config)
-    codes = _codes(config, "train", vqvae=vqvae, shuffle=True, seed=config.seed)
+    codes = load_codes(config, "train", vqvae=vqvae, shuffle=True, seed=config.seed)
     collapsed = [level.name for level in level_usage(codes) if level.collapsed]
     if collapsed and not config.allow_collapse:
         raise ValueError(_collapse_message(collapsed))
@@ -158,97 +154,13 @@ def train_prior(config):
         codes,
         config.prior_dir,
         epochs=config.prior_epochs or _epochs(PRIOR_STEPS, codes),
-        validation_data=_codes(config, "validation", vqvae=vqvae),
+        validation_data=load_codes(config, "validation", vqvae=vqvae),
         monitor="val_bits_per_code",
         patience=config.patience,
         callbacks=callbacks,
     )
     priors.save(config.prior_file)
     return priors
-
-
-def generate(config, label=None):
-    """Stage 3: draw `samples.png` from the prior, and `samples_random.png` from random codes.
-
-    Args:
-        config: `Config`.
-        label: name or number of the class of all images, for a prior by class; by default the
-            classes take turns.
-
-    Returns:
-        The images, uint8 `[num_samples, H, W, C]`.
-
-    Raises:
-        ValueError: if a stage is missing, or the label is not known.
-    """
-    begin(config, "Stage 3: images from the prior")
-    priors = load_prior(config)
-    generator = ImageGenerator(load_vqvae(config), priors)
-    labels = example_labels(config, priors.num_classes, config.num_samples, label)
-    with progress("samples") as update:
-        samples = generator.generate(
-            config.num_samples,
-            labels=labels,
-            seed=config.seed,
-            temperature=config.temperature,
-            top_k=config.top_k,
-            top_p=config.top_p,
-            callback=update,
-        )
-    _save(config, "samples.png", pictures.grid(samples))
-    random = generator.generate_random(config.num_samples, seed=config.seed)
-    _save(config, "samples_random.png", pictures.grid(random))
-    return samples
-
-
-def reconstruct(config):
-    """Draw `reconstructions.png`: validation images, each beside its reconstruction.
-
-    Args:
-        config: `Config`.
-
-    Returns:
-        The reconstructions, float `[num_samples, H, W, C]`; fewer where there are fewer images.
-
-    Raises:
-        ValueError: if stage 1 is missing.
-    """
-    begin(config, "Reconstructions of validation images")
-    vqvae = load_vqvae(config)
-    images = load_split(config, "validation").images
-    # Evenly spread: neighbours in a dataset are often alike.
-    rows = np.linspace(0, len(images) - 1, min(config.num_samples, len(images))).astype(int)
-    images = images[rows]
-    reconstructions = vqvae.decode(vqvae.encode(images))
-    _save(config, "reconstructions.png", pictures.pairs(images, reconstructions))
-    return reconstructions
-
-
-def write_report(config):
-    """Measure both stages on the training and the validation split; write `report.json`.
-
-    Args:
-        config: `Config`.
-
-    Returns:
-        The report, as `report.evaluate` gives it, with the dataset and the config.
-
-    Raises:
-        ValueError: if a stage is missing.
-    """
-    begin(config, "Report")
-    vqvae = load_vqvae(config)
-    measured = evaluate(
-        vqvae,
-        load_prior(config),
-        {s: ImageBatches(load_split(config, s), config.batch_size) for s in SPLITS},
-        {s: _codes(config, s, vqvae=vqvae) for s in SPLITS},
-    )
-    report = {"dataset": config.dataset, "seed": config.seed, **measured}
-    (config.run_dir / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-    for part in report_tables(report):
-        console.print(part)
-    return report
 
 
 def demo(config):
@@ -266,12 +178,6 @@ def demo(config):
     for stage in (train_vqvae, extract, train_prior, generate, reconstruct):
         stage(config)
     return write_report(config)
-
-
-def _codes(config, split, **options):
-    return CodeBatches(
-        config.codes_dir / split, config.batch_size, with_labels=config.conditional, **options
-    )
 
 
 def _epochs(steps, batches):
@@ -297,8 +203,3 @@ def _collapse_message(names):
         "nothing to learn there. Train stage 1 longer, or with fewer levels or codes; "
         "--allow-collapse trains the prior all the same."
     )
-
-
-def _save(config, name, picture):
-    pictures.save(config.run_dir / name, picture)
-    console.print(f"wrote {config.run_dir / name}", markup=False)

@@ -136,6 +136,17 @@ def test_samples_follow_seed_and_label(copy):
     assert samples("--seed", 1, "--label", "0") == first != before
 
 
+def test_completions_keep_what_is_not_hidden(copy, capsys):
+    """With nothing of the lower half known, the upper half of the codes stays in all four."""
+    assert run("complete", "--run-dir", copy, "--hide", "bottom", "--num-samples", 3) == 0
+    with Image.open(copy / "completions.png") as picture:
+        assert picture.size == (2 * 62, 2 * 32)  # 6 columns and 3 rows, as above
+    message = refusal(capsys, "complete", "--run-dir", copy, "--hide", "middle")
+    assert (
+        "`hide` must be one of top, bottom, left, right, center. Received: hide='middle'" in message
+    )
+
+
 def test_a_finished_stage_is_not_trained_again(copy):
     before = (copy / "prior" / "history.json").read_bytes()
     assert run("train-prior", "--run-dir", copy) == 0
