@@ -1,0 +1,121 @@
+"""Who may import what: the layers of the package, and the frameworks it names."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import pytest
+
+import keras_vqvae2
+
+PACKAGE = Path(keras_vqvae2.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+# The way of the data, left to right: an import only ever points left, or to its own part. What is
+# not named here comes after the datasets and before the command line.
+ORDER = [
+    {"ops", "checks", "distribution"},
+    {"losses", "metrics"},
+    {"layers"},
+    {"sampling"},
+    {"training"},
+    {"models"},
+    {"datasets"},
+]
+# The places that name TensorFlow.
+TENSORFLOW = (
+    "distribution.py",
+    "training/tensorflow.py",
+    "sampling/compiled.py",
+    "export.py",
+    "datasets/",
+    "callbacks.py",
+    "progress.py",
+)
+
+
+def imports(path):
+    """The modules that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            if node.module == "keras_vqvae2":
+                yield from (f"keras_vqvae2.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+
+
+def place(module):
+    """The place in the order of the part of the package that a module belongs to."""
+    name = module.split(".")[1]
+    places = [index for index, names in enumerate(ORDER) if name in names]
+    return places[0] if places else len(ORDER) + (name == "cli")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_only_point_left(path):
+    relative = path.relative_to(PACKAGE)
+    if relative.name == "__init__.py" and len(relative.parts) == 1:
+        return  # the front door
+    own = f"keras_vqvae2.{relative.with_suffix('').parts[0]}"
+    for module in imports(path):
+        if module.startswith("keras_vqvae2."):
+            assert place(module) <= place(own), f"{relative} imports {module}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_frameworks_are_named_in_few_places(path):
+    relative = path.relative_to(PACKAGE).as_posix()
+    roots = {module.split(".")[0] for module in imports(path)}
+    if not relative.startswith(TENSORFLOW):
+        assert "tensorflow" not in roots
+    if relative not in ("training/jax.py", "sampling/compiled.py", "distribution.py"):
+        assert "jax" not in roots
+    if not relative.startswith("datasets/tfds"):
+        assert "tensorflow_datasets" not in roots
+    if relative.startswith(("layers/", "models/")):
+        known = {"keras", "keras_vqvae2", "numpy", *sys.stdlib_module_names}
+        assert roots <= known, f"{relative} imports {roots - known}"
+
+
+REFUSE = """
+import sys
+
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"tensorflow", "keras_tuner", "tensorflow_datasets"}:
+            raise ImportError(f"{name} is refused")
+
+
+sys.meta_path.insert(0, Refuse())
+"""
+
+TRAIN_AND_SAMPLE = """
+import numpy as np
+import keras_vqvae2 as kv
+
+assert "tensorflow" not in sys.modules
+images = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 1), dtype="uint8")
+vqvae = kv.VQVAE2((8, 8, 1), filters=4, num_residual_blocks=0, num_levels=1, num_embeddings=4)
+vqvae.compile("adam")
+vqvae.fit(images, verbose=0)
+prior = kv.HierarchicalPrior.from_vqvae(vqvae, filters=4, num_blocks=1)
+prior.compile("adam")
+prior.fit(vqvae.encode(images), verbose=0)
+model = kv.ImageGenerator(vqvae, prior)
+assert model.generate(4, seed=0).shape == (4, 8, 8, 1)
+assert "tensorflow" not in sys.modules
+"""
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="of the JAX backend")
+def test_jax_needs_no_tensorflow_and_no_optional_package():
+    script = REFUSE + TRAIN_AND_SAMPLE
+    environment = {**os.environ, "KERAS_BACKEND": "jax"}
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=300, env=environment)
