@@ -1,0 +1,65 @@
+"""The example scripts run as they are, with the flags that make them small."""
+
+import functools
+import runpy
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_vqvae2 import VQVAE2, HierarchicalPrior, datasets
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+MAX_LINES = {"pixelcnn_prior_example.py": 65, "minimal.py": 30}
+
+
+@pytest.fixture
+def run_example(tmp_path, monkeypatch):
+    """Runs a script in a folder of its own, with priors of one block and VQ-VAE-2s without.
+
+    Most of the time of a tiny run goes into tracing the blocks.
+    """
+    monkeypatch.chdir(tmp_path)
+    from_vqvae = HierarchicalPrior.from_vqvae
+    monkeypatch.setattr(
+        HierarchicalPrior,
+        "from_vqvae",
+        lambda vqvae, **options: from_vqvae(vqvae, **{**options, "filters": 8, "num_blocks": 1}),
+    )
+    monkeypatch.setattr("keras_vqvae2.VQVAE2", functools.partial(VQVAE2, num_residual_blocks=0))
+
+    def run(name, *arguments):
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        return runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+
+    return run
+
+
+def test_each_example_is_as_short_as_it_says():
+    lines = {path.name: len(path.read_text().splitlines()) for path in EXAMPLES.glob("*.py")}
+    assert lines.keys() == MAX_LINES.keys()
+    assert all(lines[name] <= limit for name, limit in MAX_LINES.items()), lines
+
+
+@pytest.mark.slow
+def test_the_three_stages(run_example, tmp_path):
+    run_example(
+        "pixelcnn_prior_example.py", "--epochs=1", "--filters=8", "--limit=64", f"--out={tmp_path}"
+    )
+    # Two grids of 8x8 images of 32 pixels, 2 white ones around each, twice enlarged.
+    assert Image.open(tmp_path / "samples.png").size == (2 * 2 * (8 * 34 + 2), 2 * (8 * 34 + 2))
+    assert len(datasets.CodeBatches(tmp_path / "codes" / "train", 64)) == 4
+    model = keras.saving.load_model(tmp_path / "emoji32.keras")
+    assert model.image_shape == (32, 32, 3)
+
+
+@pytest.mark.slow
+def test_both_stages_by_fit(run_example, tmp_path):
+    result = run_example("minimal.py", 1, 16)
+    assert "val_bits_per_code" in result["priors"].history.history
+    model = keras.saving.load_model(tmp_path / "emoji32.keras")
+    images = result["validation"][:2]
+    np.testing.assert_array_equal(model.vqvae.encode(images)[0], result["vqvae"].encode(images)[0])
