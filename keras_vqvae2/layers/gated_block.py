@@ -61,9 +61,6 @@ class GatedResidualBlock(keras.layers.Layer):
         self.masked_conv = MaskedConv2D(
             filters, kernel_size, mask_type="B", dtype=self.dtype_policy, name="masked_conv"
         )
-        self.project = keras.layers.Dense(
-            filters, use_bias=False, dtype=self.dtype_policy, name="project"
-        )
         self.drop = keras.layers.Dropout(dropout, seed=seed, dtype=self.dtype_policy, name="drop")
         self.expand = keras.layers.Dense(filters, dtype=self.dtype_policy, name="expand")
 
@@ -76,7 +73,11 @@ class GatedResidualBlock(keras.layers.Layer):
         half = (*inputs_shape[:-1], self.filters // 2)
         self.reduce.build(inputs_shape)
         self.masked_conv.build(half)
+        self.project = None
         if condition_shape is not None:
+            self.project = keras.layers.Dense(
+                self.filters, use_bias=False, dtype=self.dtype_policy, name="project"
+            )
             self.project.build(condition_shape)
         self.expand.build(half)
 

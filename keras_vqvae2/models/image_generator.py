@@ -206,8 +206,8 @@ class ImageGenerator(keras.Model):
         """Keep what is known of images and sample the rest; outpainting is the same call.
 
         It works on codes, at every level: a code is known when all of its pixels are. Known codes
-        are forced in place; each other code is drawn given *all coarser codes* and *the codes
-        before it* in raster order, exactly as the prior conditions.
+        are forced in place; each other code is drawn given the codes before it in raster
+        order and the coarser codes that cover it and them, exactly as the prior conditions.
 
         What raster order cannot see: a code is drawn without regard to known codes of its own level
         that come after it, to its right or below. So a hole is continued from above and from the

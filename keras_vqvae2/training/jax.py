@@ -43,6 +43,17 @@ class TrainStep:
         logs, metrics = self._logs(metrics, loss, inputs, outputs, sample_weight)
         return logs, (trainable, non_trainable, metrics)
 
+    def _symbolic_build(self, iterator=None, data_batch=None):
+        # Keras builds the metrics of `compile` by calling the model on a batch's `x`, which here is
+        # what `unpack` makes of the batch.
+        metrics = self._compile_metrics
+        if metrics is not None and not metrics.built and data_batch is None:
+            _, _, batches = next(iter(iterator))
+            batch = batches[0] if isinstance(batches, (list, tuple)) else next(batches)
+            inputs, sample_weight = self.unpack(batch)
+            data_batch = (inputs, None, sample_weight)
+        super()._symbolic_build(iterator, data_batch)
+
     def _run(self, trainable, non_trainable, inputs, sample_weight, training):
         variables = self.trainable_variables + self.non_trainable_variables
         with self._scope(variables, [*trainable, *non_trainable]) as scope:
