@@ -6,17 +6,18 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from keras_vqvae2 import cli, stages
+from keras_vqvae2 import cli, results, stages
 from keras_vqvae2.config import SIZES, Config
 
 COMMANDS = {
-    "demo": "demo",
-    "train-vqvae": "train_vqvae",
-    "extract-codes": "extract",
-    "train-prior": "train_prior",
-    "generate": "generate",
-    "reconstruct": "reconstruct",
-    "evaluate": "write_report",
+    "demo": (stages, "demo"),
+    "train-vqvae": (stages, "train_vqvae"),
+    "extract-codes": (stages, "extract"),
+    "train-prior": (stages, "train_prior"),
+    "generate": (results, "generate"),
+    "reconstruct": (results, "reconstruct"),
+    "evaluate": (results, "write_report"),
+    "complete": (results, "complete"),
 }
 
 
@@ -27,9 +28,8 @@ def config_of(monkeypatch, tmp_path):
 
     def run(command, *flags):
         received = []
-        monkeypatch.setattr(
-            stages, COMMANDS[command], lambda config, *more: received.append(config)
-        )
+        module, function = COMMANDS[command]
+        monkeypatch.setattr(module, function, lambda config, *more: received.append(config))
         result = CliRunner().invoke(cli.app, [command, *flags], catch_exceptions=False)
         assert result.exit_code == 0, result.output
         (config,) = received
