@@ -26,8 +26,8 @@ class Line(TrainStep, CheckedFit, keras.Model):
         self.absolute = keras.metrics.Mean(name="absolute")
         self.built = True
 
-    def call(self, x):
-        return self.w * x + self.b
+    def call(self, inputs):
+        return self.w * inputs["x"] + self.b
 
     def check_data(self, batch, name):
         pass
@@ -39,7 +39,7 @@ class Line(TrainStep, CheckedFit, keras.Model):
     def forward(self, inputs, training):
         if training:
             self.steps.assign(self.steps + 1.0)
-        return {"line": self(inputs["x"])}
+        return {"line": self(inputs)}
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         return weighted_mean(ops.square(y_pred["line"] - x["t"]), sample_weight)
