@@ -103,9 +103,14 @@ class SampleImages(_Summaries):
         self.labels = labels
         self.seed = seed
 
+    def set_model(self, model):
+        """Build the generator of the pictures from the model in training."""
+        super().set_model(model)
+        # One for the whole training: its sampler is compiled once, and sees the present weights.
+        self._generator = ImageGenerator(self.vqvae, self.model)
+
     def write(self, summary):
-        generator = ImageGenerator(self.vqvae, self.model)
-        samples = generator.generate(self.num_samples, labels=self.labels, seed=self.seed)
+        samples = self._generator.generate(self.num_samples, labels=self.labels, seed=self.seed)
         summary.image("samples", pictures.grid(samples)[None])
 
 

@@ -12,6 +12,32 @@ def positive_int(name, value):
     return int(value)
 
 
+def even(name, value):
+    """Return `value` as an even int of at least 2, or raise a ValueError that names it."""
+    value = positive_int(name, value)
+    if value % 2:
+        raise ValueError(f"`{name}` must be even. Received: {name}={value}")
+    return value
+
+
+def sizes(name, value, axes):
+    """Return `value` as a tuple of positive ints, one an axis, or raise a ValueError.
+
+    Args:
+        name: the argument's name for messages.
+        value: sequence of integers.
+        axes: the axes' letters, two or three of them, such as `"HWC"`.
+    """
+    shape = tuple(value)
+    if len(shape) != len(axes) or any(not isinstance(size, int) or size < 1 for size in shape):
+        count = {2: "two", 3: "three"}[len(axes)]
+        raise ValueError(
+            f"`{name}` must be {count} positive integers ({', '.join(axes)}). "
+            f"Received: {name}={value!r}"
+        )
+    return shape
+
+
 def fraction(name, value, *, one=False):
     """Return `value` as a float in [0, 1), or in [0, 1] where `one` is True."""
     if not (0 <= value < 1 or (one and value == 1)):
@@ -37,11 +63,7 @@ def images(value, image_shape, name="images"):
     if isinstance(value, (tuple, list)) and np.ndim(value[0] if value else 0) != 3:
         raise ValueError(f"`{name}` must be one array of images. Received: {_describe(value)}")
     array = np.asarray(value)
-    if array.ndim != 4 or array.shape[1:] != tuple(image_shape):
-        expected = ", ".join(str(size) for size in image_shape)
-        raise ValueError(
-            f"`{name}` must have the shape [B, {expected}]. Received: shape={array.shape}"
-        )
+    _batch_of(array, image_shape, name)
     if len(array) == 0:
         raise ValueError(f"`{name}` must hold at least one image. Received: shape={array.shape}")
     if not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)):
@@ -79,11 +101,7 @@ def codes(value, code_shape, num_embeddings, name="codes"):
         name: the argument's name for messages.
     """
     array = np.asarray(value)
-    if array.ndim != 3 or array.shape[1:] != tuple(code_shape):
-        expected = ", ".join(str(size) for size in code_shape)
-        raise ValueError(
-            f"`{name}` must have the shape [B, {expected}]. Received: shape={array.shape}"
-        )
+    _batch_of(array, code_shape, name)
     if len(array) == 0:
         raise ValueError(f"`{name}` must hold at least one example. Received: shape={array.shape}")
     return _indices(array, num_embeddings, name, "codes")
@@ -119,6 +137,14 @@ def labels(value, num_classes, batch_size, name="labels"):
             f"Received: shape={array.shape}"
         )
     return _indices(array, num_classes, name, "classes")
+
+
+def _batch_of(array, shape, name):
+    if array.ndim != 1 + len(shape) or array.shape[1:] != tuple(shape):
+        expected = ", ".join(str(size) for size in shape)
+        raise ValueError(
+            f"`{name}` must have the shape [B, {expected}]. Received: shape={array.shape}"
+        )
 
 
 def _indices(array, size, name, what):

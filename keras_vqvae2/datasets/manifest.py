@@ -67,12 +67,6 @@ class CodeManifest:
         """How many shards hold the examples."""
         return -(-self.num_examples // self.shard_size)
 
-    @property
-    def files(self):
-        """The names of the arrays in each shard."""
-        labels = () if self.num_classes is None else ("labels",)
-        return (*self.level_names, *labels)
-
     def rows(self, shard):
         """Return the rows that a shard holds, a range."""
         start = shard * self.shard_size

@@ -51,9 +51,7 @@ class GatedResidualBlock(keras.layers.Layer):
 
     def __init__(self, filters, kernel_size=3, dropout=0.0, seed=None, **kwargs):
         super().__init__(**kwargs)
-        self.filters = checks.positive_int("filters", filters)
-        if filters % 2:
-            raise ValueError(f"`filters` must be even. Received: filters={filters}")
+        self.filters = checks.even("filters", filters)
         self.kernel_size = kernel_size
         self.dropout = checks.fraction("dropout", dropout)
         self.seed = seed

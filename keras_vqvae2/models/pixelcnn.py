@@ -82,12 +82,12 @@ class PixelCNN(TrainStep, CheckedFit, keras.Model):
         dtype=None,
         name=None,
     ):
-        code_shape = _grid("code_shape", code_shape)
+        code_shape = checks.sizes("code_shape", code_shape, "HW")
         num_embeddings = checks.positive_int("num_embeddings", num_embeddings)
         num_blocks = checks.positive_int("num_blocks", num_blocks)
         embedding_dim = checks.positive_int("embedding_dim", embedding_dim or max(filters // 2, 1))
         if context_shape is not None:
-            context_shape = _grid("context_shape", context_shape)
+            context_shape = checks.sizes("context_shape", context_shape, "HW")
             if code_shape[0] % context_shape[0] or code_shape[1] % context_shape[1]:
                 raise ValueError(
                     "`context_shape` must divide `code_shape`. "
@@ -414,10 +414,3 @@ def _relu(x):
     # Not `relu`: TensorFlow 2.21's graph optimizer tries to fuse that with the residual sum before
     # it, fails with an error in the log, and gives up on the graph.
     return ops.maximum(x, 0.0)
-
-
-def _grid(name, shape):
-    shape = tuple(shape)
-    if len(shape) != 2 or any(not isinstance(size, int) or size < 1 for size in shape):
-        raise ValueError(f"`{name}` must be two positive integers (H, W). Received: {name}={shape}")
-    return shape

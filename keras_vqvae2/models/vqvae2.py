@@ -5,9 +5,10 @@ import numpy as np
 from keras import ops
 
 from keras_vqvae2 import checks
-from keras_vqvae2.layers import ResidualStack, VectorQuantizer
+from keras_vqvae2.layers import VectorQuantizer
 from keras_vqvae2.losses import reconstruction_error, weighted_mean
 from keras_vqvae2.metrics import CodebookUsage, Perplexity
+from keras_vqvae2.models.coders import Coders
 from keras_vqvae2.models.levels import level_names, per_level
 from keras_vqvae2.ops import pixels_to_signal, signal_to_pixels
 from keras_vqvae2.sampling import compile_function, run_in_chunks
@@ -85,11 +86,9 @@ class VQVAE2(TrainStep, CheckedFit, keras.Model):
         name=None,
     ):
         num_levels = checks.positive_int("num_levels", num_levels)
-        image_shape = _image_shape(image_shape)
+        image_shape = checks.sizes("image_shape", image_shape, "HWC")
         strides = _strides(strides, num_levels, image_shape)
-        filters = checks.positive_int("filters", filters)
-        if filters % 2:
-            raise ValueError(f"`filters` must be even. Received: filters={filters}")
+        filters = checks.even("filters", filters)
         residual_filters = residual_filters or filters // 2
         embedding_dims = per_level("embedding_dim", embedding_dim, num_levels)
         codebook_sizes = per_level("num_embeddings", num_embeddings, num_levels)
@@ -97,8 +96,8 @@ class VQVAE2(TrainStep, CheckedFit, keras.Model):
         policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
 
         # Layers
-        stage = _Stage(filters, num_residual_blocks, residual_filters, policy)
-        encoders = [stage.encoder(f"{n}_encoder", s) for n, s in zip(names, strides, strict=True)]
+        coders = Coders(filters, num_residual_blocks, residual_filters, policy)
+        encoders = [coders.encoder(f"{n}_encoder", s) for n, s in zip(names, strides, strict=True)]
         projections = [
             keras.layers.Conv2D(size, 1, dtype=policy, name=f"{level}_projection")
             for level, size in zip(names, embedding_dims, strict=True)
@@ -116,10 +115,10 @@ class VQVAE2(TrainStep, CheckedFit, keras.Model):
             for level in range(num_levels)
         ]
         decoders = [
-            stage.decoder(f"{names[level]}_decoder", strides[level])
+            coders.decoder(f"{names[level]}_decoder", strides[level])
             for level in range(num_levels - 1)
         ]
-        decoders.append(stage.decoder(f"{names[-1]}_decoder", strides[-1], image_shape[-1]))
+        decoders.append(coders.decoder(f"{names[-1]}_decoder", strides[-1], image_shape[-1]))
 
         # Functional models
         images = keras.Input(image_shape, name="images")
@@ -302,70 +301,9 @@ class VQVAE2(TrainStep, CheckedFit, keras.Model):
 _CODE_METRICS = {"usage": CodebookUsage, "perplexity": Perplexity}
 
 
-class _Stage:
-    """Encoders and decoders of one size, each between a level and the next finer one."""
-
-    def __init__(self, filters, num_residual_blocks, residual_filters, policy):
-        self.filters = filters
-        self.residual = (num_residual_blocks, residual_filters)
-        self.policy = policy
-
-    def encoder(self, name, stride):
-        """Strided convolutions, each by 2, then residual blocks."""
-        halvings = stride.bit_length() - 1
-        layers = [self._conv(self.filters // 2, 4, 2, activation="relu") for _ in range(halvings)]
-        layers += [self._conv(self.filters, 3, 1), self._residual_stack()]
-        return keras.Sequential(layers, name=name)
-
-    def decoder(self, name, stride, channels=None):
-        """Residual blocks, then transposed convolutions, each by 2; float32 pixels at the end."""
-        doublings = stride.bit_length() - 1
-        half = self.filters // 2
-        layers = [self._conv(self.filters, 3, 1), self._residual_stack()]
-        layers += [self._upsample(half, activation="relu") for _ in range(doublings - 1)]
-        last = {"filters": half} if channels is None else {"filters": channels, "dtype": "float32"}
-        layers.append(self._upsample(**last))
-        return keras.Sequential(layers, name=name)
-
-    def _conv(self, filters, kernel_size, stride, activation=None):
-        return keras.layers.Conv2D(
-            filters,
-            kernel_size,
-            stride,
-            padding="same",
-            activation=activation,
-            data_format="channels_last",
-            dtype=self.policy,
-        )
-
-    def _upsample(self, filters, activation=None, dtype=None):
-        return keras.layers.Conv2DTranspose(
-            filters,
-            4,
-            2,
-            padding="same",
-            activation=activation,
-            data_format="channels_last",
-            dtype=dtype or self.policy,
-        )
-
-    def _residual_stack(self):
-        return ResidualStack(*self.residual, dtype=self.policy)
-
-
 def _as_list(outputs):
     """The outputs of a functional model as a list; Keras unpacks a list of one."""
     return list(outputs) if isinstance(outputs, (tuple, list)) else [outputs]
-
-
-def _image_shape(image_shape):
-    shape = tuple(image_shape)
-    if len(shape) != 3 or any(not isinstance(s, int) or s < 1 for s in shape):
-        raise ValueError(
-            "`image_shape` must be three positive integers (H, W, C). "
-            f"Received: image_shape={image_shape!r}"
-        )
-    return shape
 
 
 def _strides(strides, num_levels, image_shape):
