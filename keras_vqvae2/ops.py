@@ -39,7 +39,12 @@ def nearest_code(vectors, codebook):
     Returns:
         int32 tensor `[N]`.
     """
-    return ops.cast(ops.argmin(squared_distances(vectors, codebook), axis=1), "int32")
+    distances = squared_distances(vectors, codebook)
+    nearest = distances <= ops.min(distances, axis=1, keepdims=True)
+    # As fast as Keras's argmin, which tells zeros of either sign apart by their bits: an operation
+    # that other engines cannot read in an exported graph.
+    codes = ops.arange(codebook.shape[0], dtype="int32")
+    return ops.min(ops.where(nearest, codes, codebook.shape[0] - 1), axis=1)
 
 
 def straight_through(inputs, quantized):
