@@ -9,6 +9,9 @@ STAMP := $(VENV)/.installed
 JAX_TESTS := tests/layers tests/models tests/sampling tests/training \
 	tests/test_imports.py tests/test_metrics.py tests/test_ops.py
 
+# Tracing and compiling take one core each. A file stays on one worker, where its models are shared.
+PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: help demo test lint format clean
@@ -21,8 +24,8 @@ demo: $(STAMP) ## Run all three stages on the embedded emoji; pass options by AR
 	$(BIN)/keras-vqvae2 demo $(ARGS)
 
 test: $(STAMP) ## Run the tests on TensorFlow, and those of the core on JAX.
-	KERAS_BACKEND=tensorflow $(BIN)/pytest $(ARGS)
-	KERAS_BACKEND=jax $(BIN)/pytest $(JAX_TESTS) $(ARGS)
+	KERAS_BACKEND=tensorflow $(PYTEST) $(ARGS)
+	KERAS_BACKEND=jax $(PYTEST) $(JAX_TESTS) $(ARGS)
 
 lint: $(STAMP) ## Check style, formatting and types.
 	$(BIN)/ruff check .

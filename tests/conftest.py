@@ -5,6 +5,10 @@ from pathlib import Path
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# Most of the time on JAX goes into compiling tiny models, which then run for milliseconds.
+os.environ.setdefault(
+    "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
 
 import keras
 import pytest
@@ -21,6 +25,12 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "tensorflow_only" in item.keywords:
             item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """The same initial weights and restarts whichever tests ran before."""
+    keras.utils.set_random_seed(0)
 
 
 @pytest.fixture(scope="session")
