@@ -21,11 +21,11 @@ def code_nll(codes, logits):
     """Negative log-likelihood of each code under the logits at its position.
 
     Args:
-        codes: int32 tensor `[B, H, W]`.
-        logits: float tensor `[B, H, W, K]`.
+        codes: int32 tensor `[B, H, W]`, or of any other shape.
+        logits: float tensor `[B, H, W, K]`, or of that shape and `K`.
 
     Returns:
-        float32 tensor `[B, H, W]`, nats; its sum over the grid is `-log p` of the example.
+        float32 tensor of the shape of `codes`, nats; its sum over the grid is `-log p` of the example.
     """
     logits = ops.cast(logits, "float32")
     chosen = ops.take_along_axis(logits, ops.cast(codes, "int32")[..., None], axis=-1)[..., 0]

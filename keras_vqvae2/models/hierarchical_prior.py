@@ -134,7 +134,7 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
         ]
         self._log_prob = compile_function(self, self.log_prob_tensors)
         self._sample = compile_function(
-            self, lambda rows: self.sample_tensors(rows["request"], rows["labels"])
+            self, lambda rows: self.sample_tensors(rows["request"], rows["labels"])[0]
         )
 
     @classmethod
@@ -220,15 +220,18 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
             known: None, or one `(codes, mask)` a level: codes that stay where the mask is true.
 
         Returns:
-            Tuple of int32 tensors `[B, H_l, W_l]`.
+            `(codes, log_prob)`: a tuple of int32 tensors `[B, H_l, W_l]`, and their total
+            log-likelihood, float32 `[B]`.
         """
         inputs = {} if labels is None else {"labels": labels}
-        codes = []
+        codes, log_probs = [], []
         for level, prior in enumerate(self.level_priors):
             condition = {"context": codes[-1], **inputs} if codes else inputs
             level_known = None if known is None else known[level]
-            codes.append(prior.sample_tensors(request, condition, stream=level, known=level_known))
-        return tuple(codes)
+            drawn, log_prob = prior.sample_tensors(request, condition, level, level_known)
+            codes.append(drawn)
+            log_probs.append(log_prob)
+        return tuple(codes), sum(log_probs)
 
     def check_codes(self, codes):
         """Return codes as a tuple of int32 arrays, or raise a ValueError for wrong ones."""

@@ -115,7 +115,7 @@ class ImageGenerator(keras.Model):
         for candidate in range(candidates):
             seed = (low + ((high + candidate) << 32)) % 2**64
             request = sample_request(num_samples, seed, temperature, top_k, top_p)
-            images, codes = run_in_chunks(
+            images, scores = run_in_chunks(
                 self._generate,
                 {"request": request, "labels": labels},
                 limit=batch_size,
@@ -123,9 +123,7 @@ class ImageGenerator(keras.Model):
             )
             if candidates == 1:
                 return images
-            if score_fn is None:
-                scores = sum(self.prior.log_prob(codes, labels))
-            else:
+            if score_fn is not None:
                 scores = np.asarray(score_fn(images, labels))
                 if scores.shape != (num_samples,):
                     raise ValueError(
@@ -243,9 +241,9 @@ class ImageGenerator(keras.Model):
         return run_in_chunks(self._complete, rows, limit=batch_size, callback=callback)
 
     def generate_tensors(self, rows):
-        """Generate within a graph: `(images uint8 [B, H, W, C], codes)`."""
-        codes = self.prior.sample_tensors(rows["request"], rows["labels"])
-        return to_uint8(self.vqvae.decode_tensors(codes)), codes
+        """Generate within a graph: `(images uint8 [B, H, W, C], log_prob float32 [B])`."""
+        codes, log_prob = self.prior.sample_tensors(rows["request"], rows["labels"])
+        return to_uint8(self.vqvae.decode_tensors(codes)), log_prob
 
     def generate_random_tensors(self, request):
         """Decode random codes within a graph: uint8 `[B, H, W, C]`."""
@@ -277,7 +275,7 @@ class ImageGenerator(keras.Model):
         for level, (height, width) in zip(codes, self.vqvae.code_shapes, strict=True):
             cells = (-1, height, mask.shape[1] // height, width, mask.shape[2] // width)
             known.append((level, ops.min(ops.reshape(mask, cells), axis=(2, 4)) > 0))
-        codes = self.prior.sample_tensors(rows["request"], rows["labels"], known)
+        codes, _ = self.prior.sample_tensors(rows["request"], rows["labels"], known)
         return to_uint8(self.vqvae.decode_tensors(codes))
 
     def get_config(self):

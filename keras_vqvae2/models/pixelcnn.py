@@ -158,10 +158,10 @@ class PixelCNN(TrainStep, CheckedFit, keras.Model):
         self._head = (_relu, hidden, to_logits)
         self._log_prob = compile_function(self, self.log_prob_tensors)
         self._sample = compile_function(
-            self, lambda rows: self.sample_tensors(rows["request"], rows["inputs"])
+            self, lambda rows: self.sample_tensors(rows["request"], rows["inputs"])[0]
         )
         self._sample_plainly = compile_function(
-            self, lambda rows: self.sample_tensors(rows["request"], rows["inputs"], cached=False)
+            self, lambda rows: self.sample_tensors(rows["request"], rows["inputs"], cached=False)[0]
         )
 
     def log_prob(self, codes, context=None, labels=None, batch_size=64):
@@ -238,7 +238,8 @@ class PixelCNN(TrainStep, CheckedFit, keras.Model):
             cached: see `sample`.
 
         Returns:
-            int32 tensor `[B, H, W]`.
+            `(codes, log_prob)`: int32 `[B, H, W]`, and the log-likelihood of the codes, float32
+            `[B]`, whatever the options of the request.
         """
         height, width = self.code_shape
         uniforms = request_noise(request, self.code_shape, stream)

@@ -25,7 +25,13 @@ def draw_codes(logits, uniforms, temperature=None, top_k=None, top_p=None):
         logits = logits / temperature[:, None]
     weights = ops.exp(logits)
     if top_k is not None or top_p is not None:
-        weights = ops.where(weights >= _threshold(weights, top_k, top_p), weights, 0.0)
+        # Sorting takes longer than all the rest; a served model learns at run time whether it must.
+        threshold = ops.cond(
+            _truncates(top_k, top_p, weights.shape[-1]),
+            lambda: _threshold(weights, top_k, top_p),
+            lambda: ops.zeros_like(weights[:, :1]),
+        )
+        weights = ops.where(weights >= threshold, weights, 0.0)
     # Zero where nothing may be drawn: a cumulative sum computed in parallel, as on JAX, may grow by
     # its rounding there.
     cumulative = ops.where(weights > 0, _cumulative(weights), 0.0)
@@ -49,6 +55,16 @@ def _cumulative(weights, block=32):
     totals = blocks[:, :, -1]
     before = ops.cumsum(totals, axis=-1) - totals
     return ops.reshape(blocks + before[:, :, None], (-1, padded.shape[-1]))[:, :size]
+
+
+def _truncates(top_k, top_p, num_codes):
+    """Whether an option is on in any row, a bool scalar."""
+    rows = []
+    if top_k is not None:
+        rows.append(ops.logical_and(top_k > 0, top_k < num_codes))
+    if top_p is not None:
+        rows.append(top_p < 1.0)
+    return ops.any(ops.stack(rows))
 
 
 def _threshold(weights, top_k, top_p):

@@ -2,6 +2,8 @@
 
 from keras import ops
 
+from keras_vqvae2.losses import code_nll
+
 
 def raster_scan(next_logits, draw, codes, cache, known=None, unroll_rows=False):
     """Fill a grid of codes in raster order.
@@ -18,7 +20,8 @@ def raster_scan(next_logits, draw, codes, cache, known=None, unroll_rows=False):
             Python integer, and the loop is over rows.
 
     Returns:
-        int32 tensor `[B, H, W]`.
+        `(codes, log_prob)`: int32 `[B, H, W]`, and the sum over the positions, the known ones too,
+        of the log-likelihood of their codes under the logits, float32 `[B]`.
     """
     _, height, width = codes.shape
     # Flat, so that one comparison finds a position.
@@ -26,28 +29,26 @@ def raster_scan(next_logits, draw, codes, cache, known=None, unroll_rows=False):
     flat_known = None if known is None else ops.reshape(known, (-1, height * width))
     columns = range(width) if unroll_rows else None
 
-    def place(flat, drawn, position):
-        here = positions == position
-        if flat_known is not None:
-            here = ops.logical_and(here, ops.logical_not(flat_known))
-        return ops.where(here, drawn[:, None], flat)
-
-    def visit(flat, cache, row, column):
+    def visit(flat, log_prob, cache, row, column):
         position = row * width + column
         logits, cache = next_logits(ops.reshape(flat, (-1, height, width)), cache, (row, column))
-        return place(flat, draw(logits, position), position), cache
+        code = draw(logits, position)
+        if flat_known is not None:
+            stays = ops.take(flat_known, position, axis=1)
+            code = ops.where(stays, ops.take(flat, position, axis=1), code)
+        flat = ops.where(positions == position, code[:, None], flat)
+        return flat, log_prob - code_nll(code, logits), cache
 
-    def body(step, flat, cache):
+    def body(step, flat, log_prob, cache):
         if columns is None:
-            flat, cache = visit(flat, cache, step // width, step % width)
+            flat, log_prob, cache = visit(flat, log_prob, cache, step // width, step % width)
         else:
             for column in columns:
-                flat, cache = visit(flat, cache, step, column)
-        return step + 1, flat, cache
+                flat, log_prob, cache = visit(flat, log_prob, cache, step, column)
+        return step + 1, flat, log_prob, cache
 
     steps = height * width if columns is None else height
     flat = ops.reshape(codes, (-1, height * width))
-    _, flat, _ = ops.while_loop(
-        lambda step, *_: step < steps, body, (ops.zeros((), dtype="int32"), flat, cache)
-    )
-    return ops.reshape(flat, (-1, height, width))
+    start = (ops.zeros((), "int32"), flat, ops.zeros_like(flat[:, 0], "float32"), cache)
+    _, flat, log_prob, _ = ops.while_loop(lambda step, *_: step < steps, body, start)
+    return ops.reshape(flat, (-1, height, width)), log_prob

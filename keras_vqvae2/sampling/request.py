@@ -45,7 +45,16 @@ def sample_request(num_samples, seed=None, temperature=1.0, top_k=None, top_p=No
 
 
 def request_noise(request, shape, stream):
-    """Return the uniform noise `[B, H, W]` of a request for one of its grids."""
+    """Return the uniform noise `[B, H, W]` of a request for one of its grids.
+
+    Args:
+        request: of `sample_request`, as tensors; or with `"uniforms"` in place of a seed and an
+            index: the noise itself, one tensor `[B, H, W]` a grid.
+        shape: the grid `(H, W)`.
+        stream: integer, which of the grids it is.
+    """
+    if "uniforms" in request:
+        return request["uniforms"][stream]
     return uniform_noise(request["seed"], request["index"], shape, stream)
 
 

@@ -57,8 +57,11 @@ def test_known_codes_stay_and_the_rest_follows_the_conditionals(prior):
     )
     labels = np.zeros(size, "int32")
     rows = {"request": sample_request(size, 1), "labels": labels, "known": known}
-    top, bottom = run_in_chunks(function, rows, limit=size)
+    (top, bottom), log_prob = run_in_chunks(function, rows, limit=size)
     assert (bottom[mask] == codes[mask]).all()
+    # Of the known codes too: that of the whole image.
+    expected = sum(prior.log_prob((top, bottom), labels=0))
+    np.testing.assert_allclose(log_prob, expected, atol=1e-4)
     index = top.ravel() * 4 + bottom[:, 0, 0] * 2 + bottom[:, 1, 1]
     log_top, log_bottom = (x.astype("float64") for x in prior.log_prob(every_image(), labels=0))
     joint = np.exp(log_bottom).reshape(2, 2, 2, 2, 2)  # top, then the bottom in raster order

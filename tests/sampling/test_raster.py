@@ -16,15 +16,18 @@ def scan(codes, known=None, unroll_rows=False):
         before = ops.arange(flat.shape[1], dtype="int32")[None] < position
         total = ops.sum(ops.where(before, flat, 0), axis=1)
         count, _ = cache
-        return ops.stack([total, count], axis=1), (count + 1, position)
+        # As wide as there are codes, of which the scan takes the likelihood.
+        told = ops.cast(ops.stack([total, count], axis=1), "float32")
+        return ops.pad(told, ((0, 0), (0, 254))), (count + 1, position)
 
     def draw(logits, position):
         # The cache counts the visits, the loop the positions.
-        return ops.where(logits[:, 1] == position, logits[:, 0] + 1, -999)
+        told = ops.cast(logits[:, :2], "int32")
+        return ops.where(told[:, 1] == position, told[:, 0] + 1, 0)
 
     codes = ops.convert_to_tensor(codes, dtype="int32")
     cache = (ops.zeros(codes.shape[:1], "int32"), ops.zeros((), "int32"))
-    return np.asarray(raster_scan(next_logits, draw, codes, cache, known, unroll_rows))
+    return np.asarray(raster_scan(next_logits, draw, codes, cache, known, unroll_rows)[0])
 
 
 def slow_scan(codes, known):
@@ -53,8 +56,31 @@ def test_known_codes_stay_and_are_seen(unroll_rows):
     np.testing.assert_array_equal(scan(codes, known, unroll_rows), expected)
 
 
+@pytest.mark.parametrize("unroll_rows", [False, True])
+def test_the_log_likelihood_is_of_all_codes_known_or_drawn(unroll_rows):
+    rng = np.random.default_rng(0)
+    logits = rng.normal(scale=2.0, size=(2, 3, 4)).astype("float32")  # a row of the grid each
+    known = rng.random((5, 2, 3)) < 0.5
+    codes, log_prob = raster_scan(
+        lambda codes, cache, index: (
+            ops.broadcast_to(
+                ops.take(ops.reshape(logits, (6, 4)), [index[0] * 3 + index[1]], 0), (5, 4)
+            ),
+            cache,
+        ),
+        lambda logits, position: ops.broadcast_to(position % 4, (5,)),
+        ops.convert_to_tensor(rng.integers(0, 4, (5, 2, 3)), dtype="int32"),
+        (),
+        known,
+        unroll_rows,
+    )
+    log_softmax = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+    chosen = np.take_along_axis(log_softmax[None], np.asarray(codes)[..., None], axis=-1)
+    np.testing.assert_allclose(log_prob, chosen.sum(axis=(1, 2, 3)), rtol=1e-5)
+
+
 def test_codes_stay_int32():
-    result = raster_scan(
+    result, _ = raster_scan(
         lambda codes, cache, index: (ops.zeros((2, 4)), cache),
         lambda logits, position: ops.zeros((2,), "int32"),
         ops.zeros((2, 2, 2), "int32"),
