@@ -169,6 +169,32 @@ def evaluate(config):
     results.write_report(config)
 
 
+@_command("export")
+def export(
+    config,
+    name: Annotated[
+        str | None, typer.Option(help="Of the model on the server; by default the dataset's.")
+    ] = None,
+):
+    """Write saved_model/: the next version of the run's models for TensorFlow Serving."""
+    from keras_vqvae2 import serving
+
+    serving.export_run(config, name)
+
+
+@app.command("serve-command")
+def serve_command(
+    directory: Annotated[Path, typer.Argument(help="Folder of versions that `export` wrote.")],
+    port: Annotated[int, typer.Option(help="For gRPC.")] = 8500,
+    rest_port: Annotated[int, typer.Option(help="For REST.")] = 8501,
+):
+    """Print the commands that serve an exported model: the server's own, and docker's."""
+    from keras_vqvae2 import serving
+
+    for line in serving.serve_command(directory, port, rest_port):
+        typer.echo(line)
+
+
 @_command("info")
 def info(config):
     """Show the shapes and parameters of each part, and the memory that a batch takes."""

@@ -276,6 +276,16 @@ class Config:
         """The trained `HierarchicalPrior`."""
         return self.prior_dir / "prior_final.keras"
 
+    @property
+    def report_file(self) -> Path:
+        """What was measured of the trained models."""
+        return self.run_dir / "report.json"
+
+    @property
+    def saved_model_dir(self) -> Path:
+        """Folder of the exported versions, for TensorFlow Serving."""
+        return self.run_dir / "saved_model"
+
 
 def read_options(path: str | Path) -> dict[str, Any]:
     """Read the fields that a JSON file of a config names.

@@ -25,7 +25,7 @@ def code_nll(codes, logits):
         logits: float tensor `[B, H, W, K]`, or of that shape and `K`.
 
     Returns:
-        float32 tensor of the shape of `codes`, nats; its sum over the grid is `-log p` of the example.
+        float32 tensor of the shape of `codes`, nats; its sum over a grid is `-log p` of the grid.
     """
     logits = ops.cast(logits, "float32")
     chosen = ops.take_along_axis(logits, ops.cast(codes, "int32")[..., None], axis=-1)[..., 0]

@@ -147,7 +147,7 @@ def write_report(config):
         {s: load_codes(config, s, vqvae=vqvae) for s in SPLITS},
     )
     report = {"dataset": config.dataset, "seed": config.seed, **measured}
-    (config.run_dir / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    config.report_file.write_text(json.dumps(report, indent=2) + "\n")
     for part in report_tables(report):
         console.print(part)
     return report

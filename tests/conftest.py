@@ -1,6 +1,7 @@
 """What all tests share: the backend they run on, and the data that is not part of the project."""
 
 import os
+import sys
 from pathlib import Path
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -11,7 +12,10 @@ os.environ.setdefault(
 )
 
 import keras
+import numpy as np
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 def pytest_report_header():
@@ -41,3 +45,18 @@ def shared_data():
     if not folder.is_dir():
         pytest.skip(f"no data at {folder}; name its folder by KERAS_VQVAE2_SHARED")
     return folder
+
+
+@pytest.fixture(scope="session")
+def class_model():
+    """An `ImageGenerator` of nine classes with grids 2x1 and 4x2, and weights that tell images."""
+    from tiny_models import randomize
+
+    from keras_vqvae2 import VQVAE2, HierarchicalPrior, ImageGenerator
+
+    vqvae = VQVAE2((16, 8, 3), filters=8, num_residual_blocks=0, embedding_dim=4, num_embeddings=7)
+    randomize(vqvae)
+    for quantizer in vqvae.quantizers:
+        quantizer.sums.assign(np.random.default_rng(1).normal(size=(7, 4)))
+    prior = HierarchicalPrior.from_vqvae(vqvae, filters=8, num_blocks=1, num_classes=9)
+    return ImageGenerator(vqvae, randomize(prior, seed=2))

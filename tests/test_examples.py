@@ -13,7 +13,7 @@ from PIL import Image
 from keras_vqvae2 import VQVAE2, HierarchicalPrior, datasets
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-MAX_LINES = {"pixelcnn_prior_example.py": 65, "minimal.py": 30}
+MAX_LINES = {"pixelcnn_prior_example.py": 65, "minimal.py": 30, "serving_client.py": 90}
 
 
 @pytest.fixture

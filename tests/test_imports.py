@@ -33,7 +33,9 @@ TENSORFLOW = (
     "export.py",
     "datasets/",
     "callbacks.py",
+    "model_card.py",
     "progress.py",
+    "serving.py",
 )
 
 

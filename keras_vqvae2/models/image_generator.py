@@ -240,6 +240,20 @@ class ImageGenerator(keras.Model):
         rows = {"request": request, "images": images, "mask": mask, "labels": labels}
         return run_in_chunks(self._complete, rows, limit=batch_size, callback=callback)
 
+    def export(self, path):
+        """Write a SavedModel that needs neither Keras nor this package; see `export_generator`.
+
+        Args:
+            path: folder to write, which must not exist: for TensorFlow Serving the number of a
+                version, such as `"savedmodels/emoji32/1"`.
+
+        Raises:
+            ValueError: if `path` exists.
+        """
+        from keras_vqvae2.export import export_generator
+
+        export_generator(self, path)
+
     def generate_tensors(self, rows):
         """Generate within a graph: `(images uint8 [B, H, W, C], log_prob float32 [B])`."""
         codes, log_prob = self.prior.sample_tensors(rows["request"], rows["labels"])

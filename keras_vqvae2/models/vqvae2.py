@@ -237,6 +237,20 @@ class VQVAE2(TrainStep, CheckedFit, keras.Model):
         """
         return run_in_chunks(self._decode, self.check_codes(codes), limit=batch_size)
 
+    def export(self, path):
+        """Write a SavedModel that needs neither Keras nor this package; see `export_vqvae`.
+
+        Args:
+            path: folder to write, which must not exist: for TensorFlow Serving the number of a
+                version, such as `"savedmodels/vqvae/1"`.
+
+        Raises:
+            ValueError: if `path` exists.
+        """
+        from keras_vqvae2.export import export_vqvae
+
+        export_vqvae(self, path)
+
     def check_codes(self, codes):
         """Return codes as a tuple of int32 arrays, or raise a ValueError for wrong ones."""
         return checks.levels(codes, self.code_shapes, self.num_embeddings, self.level_names)

@@ -1,0 +1,308 @@
+"""What is written for TensorFlow Serving, and requests to a server that answers as it does."""
+
+import io
+import json
+import re
+import runpy
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_vqvae2 import cli, serving
+from keras_vqvae2.config import Config
+
+grpc = pytest.importorskip("grpc", reason="the extra `serving` is not installed")
+pytest.importorskip("tensorflow_serving.apis", reason="the extra `serving` is not installed")
+
+pytestmark = [pytest.mark.tensorflow_only, pytest.mark.slow]
+
+CLIENT = Path(__file__).parents[1] / "examples" / "serving_client.py"
+LEVEL = {"usage": 1.0, "perplexity": 6.5, "bits_per_code": {"train": 2.5, "validation": 2.75}}
+REPORT = {
+    "dataset": "emoji32",
+    "reconstruction": {
+        "train": {"mse": 0.03125, "psnr": 21.1},
+        "validation": {"mse": 0.0625, "psnr": 18.1},
+    },
+    "levels": {"top": LEVEL, "bottom": LEVEL},
+    "bits_per_image_dimension": {"train": 0.125, "validation": 0.25},
+    "note": "Bits are of the codes.",
+}
+
+
+@pytest.fixture(scope="module")
+def config(class_model, tmp_path_factory):
+    """A run whose two stages are trained, exported once."""
+    config = Config.create("tiny", run_dir=tmp_path_factory.mktemp("run"))
+    for folder in (config.vqvae_dir, config.prior_dir):
+        folder.mkdir()
+    class_model.vqvae.save(config.vqvae_file)
+    class_model.prior.save(config.prior_file)
+    config.report_file.write_text(json.dumps(REPORT))
+    serving.export_run(config)
+    return config
+
+
+@pytest.fixture(scope="module")
+def server(config):
+    from prediction_service import Server
+
+    with Server("emoji32", config.saved_model_dir / "1") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def stub(server):
+    from tensorflow_serving.apis import prediction_service_pb2_grpc
+
+    with grpc.insecure_channel(server.address) as channel:
+        yield prediction_service_pb2_grpc.PredictionServiceStub(channel)
+
+
+def predict(stub, signature, inputs):
+    """The outputs of a `Predict` call."""
+    import tensorflow as tf
+    from tensorflow_serving.apis import predict_pb2
+
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name, request.model_spec.signature_name = "emoji32", signature
+    for key, value in inputs.items():
+        request.inputs[key].CopyFrom(tf.make_tensor_proto(value))
+    outputs = stub.Predict(request, timeout=120).outputs
+    return {key: tf.make_ndarray(outputs[key]) for key in outputs}
+
+
+def test_a_second_export_is_a_second_version(config, monkeypatch):
+    monkeypatch.setattr(serving, "export_generator", lambda model, path: path.mkdir())
+    monkeypatch.setattr(serving, "model_card", lambda *arguments: "")
+    monkeypatch.setattr(serving, "write_warmup", lambda *arguments: None)
+    folder = serving.export_run(config)
+    assert folder == config.saved_model_dir / "2"
+    shutil.rmtree(folder)
+
+
+def test_a_name_that_no_server_takes_is_refused(config):
+    with pytest.raises(ValueError, match="`name` must consist of letters.*Received: name='a b'"):
+        serving.export_run(config, name="a b")
+
+
+def test_the_configuration_is_what_the_server_reads(config):
+    from google.protobuf import text_format
+    from tensorflow_serving.config import model_server_config_pb2
+
+    text = (config.saved_model_dir / "models.config").read_text()
+    parsed = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
+    (model,) = parsed.model_config_list.config
+    assert (model.name, model.base_path) == ("emoji32", "/models/emoji32")
+    assert model.model_platform == "tensorflow"
+    # Of a message without a Python class: fields of wrapped numbers.
+    batching = (config.saved_model_dir / "batching.config").read_text()
+    fields = re.findall(r"^(\w+) \{ value: (\d+) \}$", batching, re.MULTILINE)
+    assert {name for name, _ in fields} == {
+        *("max_batch_size", "batch_timeout_micros", "num_batch_threads", "max_enqueued_batches")
+    }
+    rest = [line for line in batching.splitlines() if not re.match(r"\w+ \{|#", line)]
+    assert not rest
+
+
+def test_warmup_requests_parse_and_run(config):
+    import tensorflow as tf
+    from session_model import SessionModel
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    folder = config.saved_model_dir / "1"
+    model = SessionModel(folder)
+    names = set()
+    for record in tf.data.TFRecordDataset(str(folder / serving.WARMUP_FILE)):
+        log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
+        assert log.WhichOneof("log_type") == "predict_log"
+        request = log.predict_log.request
+        assert request.model_spec.name == "emoji32"
+        names.add(request.model_spec.signature_name)
+        inputs = {key: tf.make_ndarray(request.inputs[key]) for key in request.inputs}
+        for output in model.run(request.model_spec.signature_name, inputs).values():
+            assert len(output) == 1
+    assert names == {name for name in model.signatures if not name.startswith("__")}
+
+
+def test_the_commands_name_the_folder_and_its_files(config, monkeypatch, capsys):
+    folder = config.saved_model_dir
+    monkeypatch.setattr(
+        "sys.argv", ["keras-vqvae2", "serve-command", str(folder), "--port", "9000"]
+    )
+    with pytest.raises(SystemExit) as exit_:
+        cli.main()
+    assert not exit_.value.code
+    server, container = map(shlex.split, capsys.readouterr().out.splitlines())
+    assert server[0] == "tensorflow_model_server"
+    assert "--port=9000" in server
+    assert f"--model_base_path={folder}" in server
+    assert f"--batching_parameters_file={folder}/batching.config" in server
+    assert container[:2] == ["docker", "run"]
+    assert f"{folder}:/models/emoji32:ro" in container
+    assert "--model_config_file=/models/emoji32/models.config" in container
+    assert "9000:8500" in container
+
+
+def test_a_folder_without_versions_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=f"`directory` must hold .*Received: directory={tmp_path}"):
+        serving.serve_command(tmp_path)
+
+
+def test_without_the_extra_the_export_goes_on(config, monkeypatch, capsys):
+    monkeypatch.setattr(serving, "export_generator", lambda model, path: path.mkdir())
+    monkeypatch.setattr(serving, "model_card", lambda *arguments: "")
+    monkeypatch.setitem(sys.modules, "tensorflow_serving.apis", None)
+    folder = serving.export_run(config)
+    shutil.rmtree(folder)
+    output = " ".join(capsys.readouterr().out.split())
+    assert "No warm-up requests" in output
+    assert "keras-vqvae2[serving]" in output
+
+
+def test_metadata_describes_the_signatures(stub):
+    import tensorflow as tf
+    from tensorflow_serving.apis import get_model_metadata_pb2
+
+    request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+    request.model_spec.name = "emoji32"
+    packed = stub.GetModelMetadata(request).metadata["signature_def"]
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    assert packed.Unpack(signatures)
+    signature = signatures.signature_def["sample"]
+    assert set(signature.inputs) == {"seed", "labels", "temperature", "top_k", "top_p"}
+    assert tf.make_ndarray(signature.defaults["temperature"]).tolist() == [1.0]
+
+
+def test_what_is_not_given_has_its_default(stub, class_model):
+    seeds = np.arange(5)
+    outputs = predict(stub, "", {"seed": seeds})
+    expected = [class_model.generate(1, seed=seed, labels=0) for seed in seeds]
+    difference = outputs["images"].astype(int) - np.concatenate(expected)
+    assert np.abs(difference).max() <= 1
+
+
+GOOD = {
+    "seed": np.arange(3),
+    "labels": np.int32([1, 2, 3]),
+    "temperature": np.float32([1, 0.5, 2]),
+}
+BAD = [
+    ({"seed": np.arange(3, dtype="float32")}, "seed"),
+    ({"seed": np.arange(4).reshape(2, 2)}, "seed"),
+    ({"seed": np.zeros(0, "int64")}, "seed"),
+    ({"labels": np.int32([0, 1])}, "labels"),
+    ({"labels": np.int32([0, 9, 1])}, "labels"),
+    ({"temperature": np.float32([1, np.nan, 1])}, "temperature"),
+    ({"top_p": np.float32([0])}, "top_p"),
+    ({"sead": np.arange(3)}, "sead"),
+]
+
+
+def test_many_clients_good_and_bad(server, stub):
+    """Eight at a time, 50 requests each: a third of them wrong, each answered for itself."""
+    good = predict(stub, "sample", GOOD)
+
+    def client(number):
+        rng = np.random.default_rng(number)
+        with grpc.insecure_channel(server.address) as channel:
+            from tensorflow_serving.apis import prediction_service_pb2_grpc
+
+            own = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+            for _ in range(50):
+                if rng.random() < 1 / 3:
+                    changes, name = BAD[rng.integers(len(BAD))]
+                    with pytest.raises(grpc.RpcError) as error:
+                        predict(own, "sample", {**GOOD, **changes})
+                    assert error.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+                    assert name in error.value.details()
+                else:
+                    rows = rng.integers(0, 3, rng.integers(1, 4))
+                    outputs = predict(own, "sample", {k: v[rows] for k, v in GOOD.items()})
+                    np.testing.assert_array_equal(outputs["images"], good["images"][rows])
+
+    with ThreadPoolExecutor(8) as pool:
+        for result in [pool.submit(client, number) for number in range(8)]:
+            result.result()
+    np.testing.assert_array_equal(predict(stub, "sample", GOOD)["images"], good["images"])
+
+
+@pytest.fixture
+def run_client(tmp_path, monkeypatch):
+    """Runs the example with flags; gives the picture's pixels."""
+
+    def run(*flags):
+        out = tmp_path / "served.png"
+        monkeypatch.setattr(sys, "argv", [CLIENT.name, f"--out={out}", *flags])
+        with redirect_stdout(io.StringIO()):
+            runpy.run_path(str(CLIENT), run_name="__main__")
+        return np.asarray(Image.open(out))
+
+    return run
+
+
+def test_the_client_asks_over_grpc_and_rest(server, run_client, class_model):
+    flags = ("--seed=5", "--label=3", "--temperature=0.7")
+    picture = run_client(f"--address={server.address}", *flags)
+    expected = [
+        class_model.generate(1, labels=3, seed=seed, temperature=0.7) for seed in range(5, 21)
+    ]
+    rows = [np.concatenate([image[0] for image in expected[i : i + 4]], 1) for i in (0, 4, 8, 12)]
+    assert np.abs(picture.astype(int) - np.concatenate(rows)).max() <= 1
+    over_rest = run_client("--rest", f"--address={server.rest_address}", *flags)
+    np.testing.assert_array_equal(over_rest, picture)
+
+
+def test_the_client_asks_the_real_server(config, run_client):
+    if shutil.which("tensorflow_model_server") is None:
+        pytest.skip("tensorflow_model_server is not on the PATH")
+    command, _ = serving.serve_command(config.saved_model_dir, port=18500, rest_port=18501)
+    with subprocess.Popen(shlex.split(command)) as process:
+        try:
+            with grpc.insecure_channel("localhost:18500") as channel:
+                grpc.channel_ready_future(channel).result(timeout=120)
+            time.sleep(1)
+            picture = run_client("--address=localhost:18500")
+            np.testing.assert_array_equal(
+                run_client("--rest", "--address=localhost:18501"), picture
+            )
+        finally:
+            process.terminate()
+
+
+def test_the_model_card_says_what_a_stranger_needs(config):
+    card = (config.saved_model_dir / "1" / "MODEL_CARD.md").read_text()
+    for words in ("Apache-2.0", "16×8×3", "| 0.0312 | 0.0625 |", "keras-vqvae2 evaluate"):
+        assert words in card
+    assert "`labels` are the classes: 0 " in card
+    for name in ("sample", "sample_from_noise", "complete", "log_prob", "encode", "decode"):
+        assert f"| `{name}` |" in card
+
+
+def test_the_requests_of_the_model_card_run(config, server):
+    card = (config.saved_model_dir / "1" / "MODEL_CARD.md").read_text()
+    over_grpc, over_rest, calls = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    over_grpc = over_grpc.replace("localhost:8500", server.address)
+    over_rest = over_rest.replace("localhost:8501", server.rest_address)
+    answers = []
+    for way in (over_grpc, over_grpc + over_rest):
+        namespace = {}
+        exec(way, namespace)
+        ask = namespace["predict"]
+        answers.append([])
+        namespace["predict"] = lambda *a, ask=ask, **k: answers[-1].append(ask(*a, **k))
+        exec(calls, namespace)
+    assert len(answers[0]) == 7
+    for first, second in zip(*answers, strict=True):
+        values = list(second.values())
+        for expected, value in zip(first.values(), values, strict=True):
+            np.testing.assert_allclose(expected, value, rtol=1e-5)
