@@ -115,7 +115,8 @@ def test_commands_run(workplace, monkeypatch, capsys):
     for page, words in commands():
         if words[0] != "keras-vqvae2":
             continue
-        monkeypatch.setattr("sys.argv", [*words, *TINY, *TINY_OF.get(words[1], [])])
+        tiny = [] if words[1] == "serve-command" else [*TINY, *TINY_OF.get(words[1], [])]
+        monkeypatch.setattr("sys.argv", [*words, *tiny])
         # Other runs than the first differ by their data alone: they stop when it is loaded.
         other = "photos" in shlex.join(words)
         monkeypatch.setattr(cli, "_resolve", load_and_stop if other else RESOLVE)

@@ -90,6 +90,15 @@ def test_frameworks_are_named_in_few_places(path):
         assert roots <= known, f"{relative} imports {roots - known}"
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_nothing_is_pickled(path):
+    roots = {module.split(".")[0] for module in imports(path)}
+    assert not roots & {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
+    text = path.read_text()
+    assert "allow_pickle=True" not in text
+    assert "safe_mode" not in text, "Keras's default refuses code in a file"
+
+
 REFUSE = """
 import sys
 

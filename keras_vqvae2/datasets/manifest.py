@@ -114,6 +114,9 @@ class CodeManifest:
                     f"Received: version {version!r}"
                 )
             manifest = cls(**fields)
+            for name in manifest.level_names:
+                if Path(name).name != name:  # of a file, which stays in its shard
+                    raise ValueError(f"{path} must have plain level names. Received: {name!r}")
             return dataclasses.replace(
                 manifest,
                 level_names=tuple(manifest.level_names),

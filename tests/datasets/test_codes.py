@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import subprocess
@@ -250,6 +251,14 @@ def test_shards_of_unknown_origin_are_refused(codes):
 def test_a_corrupt_manifest_is_named(codes, text, message):
     (codes / "manifest.json").write_text(text)
     with pytest.raises(ValueError, match=message):
+        CodeManifest.load(codes)
+
+
+@pytest.mark.parametrize("name", ["../../secret", "/etc/secret", "a/b"])
+def test_a_manifest_cannot_lead_out_of_its_folder(codes, name):
+    manifest = CodeManifest.load(codes)
+    dataclasses.replace(manifest, level_names=(name, *manifest.level_names[1:])).save(codes)
+    with pytest.raises(ValueError, match=f"plain level names. Received: '{name}'"):
         CodeManifest.load(codes)
 
 

@@ -3,13 +3,16 @@
 import os
 import subprocess
 import sys
+import zipfile
 
 import keras
 import numpy as np
 import pytest
 from tiny_models import randomize
 
+from keras_vqvae2.config import Config
 from keras_vqvae2.models import HierarchicalPrior, ImageGenerator, PixelCNN
+from keras_vqvae2.run import load_vqvae
 
 SCRIPT = """
 import sys
@@ -95,3 +98,34 @@ def test_the_state_of_the_optimizer_is_restored(saved):
                 results[f"{name}_optimizer_{index}"], keras.ops.convert_to_numpy(variable)
             )
         assert any(np.any(results[f"{name}_optimizer_{i}"]) for i in range(2, len(variables)))
+
+
+def test_a_file_with_code_in_it_is_refused(tmp_path):
+    config = Config.create("tiny", run_dir=tmp_path)
+    config.vqvae_dir.mkdir()
+    ran = tmp_path / "ran"
+    name = str(ran)
+    layer = keras.layers.Lambda(lambda x: (open(name, "w").close(), x)[1], output_shape=(1,))
+    keras.Sequential([keras.Input((1,)), layer]).save(config.vqvae_file)
+    ran.unlink(missing_ok=True)
+    with pytest.raises(ValueError, match=r"(?s)Lambda.*safe_mode"):
+        load_vqvae(config)
+    assert not ran.exists()
+
+
+def test_a_file_in_an_archive_cannot_leave_its_folder(trained, images, tmp_path):
+    file = tmp_path / "inner" / "model.keras"
+    file.parent.mkdir()
+    trained.save(file)
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr("../evil.txt", "")
+        archive.writestr("assets/../../evil.txt", "")
+        archive.writestr(f"{tmp_path}/evil.txt", "")
+    before = set(tmp_path.rglob("*"))
+    try:
+        loaded = keras.saving.load_model(file)
+    except ValueError:
+        pass  # refused as a whole
+    else:
+        np.testing.assert_array_equal(loaded.encode(images)[0], trained.encode(images)[0])
+    assert set(tmp_path.rglob("*")) == before
