@@ -4,6 +4,8 @@ Images hold pixels in [0, 255], channels last; codes are int32 grids; a list of 
 fine. Each public name stands in its folder, and here.
 """
 
+import importlib
+
 from keras_vqvae2 import callbacks, datasets, layers, losses, metrics, models
 from keras_vqvae2.datasets import CodeBatches, ImageBatches, ImageData, extract_codes
 from keras_vqvae2.layers import (
@@ -41,4 +43,12 @@ __all__ = [
     "losses",
     "metrics",
     "models",
+    "tuning",
 ]
+
+
+def __getattr__(name):
+    """Import `tuning` when it is asked for: it takes KerasTuner, which nothing else needs."""
+    if name == "tuning":
+        return importlib.import_module("keras_vqvae2.tuning")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from keras_vqvae2.config import FILE_NAME, SIZES, Config, read_options
+from keras_vqvae2.config import BEST_FILE, FILE_NAME, SIZES, Config, read_options
 
 app = typer.Typer(
     name="keras-vqvae2",
@@ -42,25 +42,29 @@ def _flag(name, kind, help, panel, default=None):
     )
 
 
-def _config_flags(epochs):
-    """The flags of every command: one for each field of `Config`, and three that set several."""
+def _config_flags(epochs, tuned):
+    """The flags of every command: one for each field of `Config`, and some that set several."""
     types = typing.get_type_hints(Config)
     sizes = f"Architecture: {', '.join(SIZES)}. Other flags win over it."
     yield _flag("config", Path, "JSON file with fields to start from.", "Run")
     yield _flag("size", str, sizes, "Run")
     if epochs:
         yield _flag("epochs", int, f"Sets {' and '.join(epochs)}.", "Run")
+    if tuned:
+        yield _flag("from_tuning", Path, "Folder of `tune`: take the options of its best.", "Run")
     for field in dataclasses.fields(Config):
         group, help = field.metadata["group"], field.metadata["help"]
         yield _flag(field.name, types[field.name], help, group, field.default)
 
 
-def _resolve(config, epochs, options):
-    """Make the `Config` of a command: what the run has saved, then the file, then the flags."""
+def _resolve(config, epochs, options, tuned=None):
+    """Make the `Config` of a command: what the run has saved, then the files, then the flags."""
     options = {name: value for name, value in options.items() if value is not None}
     if (count := options.pop("epochs", None)) is not None:
         options = {**dict.fromkeys(epochs, count), **options}
     from_file = read_options(config) if config else {}
+    if (folder := options.pop("from_tuning", None)) is not None:
+        from_file |= read_options(folder / tuned / BEST_FILE)
     given = {**from_file, **options}
     dataset = given.get("dataset", Config.dataset)
     run_dir = Path(given.get("run_dir", Path("runs") / Path(dataset).name))
@@ -69,10 +73,11 @@ def _resolve(config, epochs, options):
     return start.updated(from_file).updated({**options, "run_dir": run_dir})
 
 
-def _command(name, epochs=()):
+def _command(name, epochs=(), tuned=None):
     """Register a function of a `Config` as a command with a flag for each field.
 
-    `epochs` names the fields that `--epochs` sets. Further parameters of the function stay flags
+    `epochs` names the fields that `--epochs` sets, `tuned` the folder of a search whose best
+    `--from-tuning` takes. Further parameters of the function stay flags
     of their own.
     """
 
@@ -82,9 +87,9 @@ def _command(name, epochs=()):
 
         def command(config=None, **options):
             more = {parameter.name: options.pop(parameter.name) for parameter in own}
-            function(_resolve(config, epochs, options), **more)
+            function(_resolve(config, epochs, options, tuned), **more)
 
-        command.__signature__ = inspect.Signature([*own, *_config_flags(epochs)])
+        command.__signature__ = inspect.Signature([*own, *_config_flags(epochs, tuned)])
         command.__doc__ = function.__doc__
         app.command(name)(command)
         return function
@@ -103,7 +108,7 @@ def demo(config):
     stages.demo(config)
 
 
-@_command("train-vqvae", epochs=("vqvae_epochs",))
+@_command("train-vqvae", epochs=("vqvae_epochs",), tuned="vqvae2")
 def train_vqvae(config):
     """Stage 1: learn the images; goes on where an earlier call stopped."""
     from keras_vqvae2 import stages
@@ -119,12 +124,60 @@ def extract_codes(config):
     stages.extract(config)
 
 
-@_command("train-prior", epochs=("prior_epochs",))
+@_command("train-prior", epochs=("prior_epochs",), tuned="prior")
 def train_prior(config):
     """Stage 2: learn the codes; goes on where an earlier call stopped."""
     from keras_vqvae2 import stages
 
     stages.train_prior(config)
+
+
+@_command("tune")
+def tune(
+    config,
+    stage: Annotated[
+        str | None, typer.Option(help="vqvae or prior; left out, one after the other.")
+    ] = None,
+    tuner: Annotated[str, typer.Option(help="random, hyperband or bayesian.")] = "random",
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            help="Of stage 1: val_reconstruction_mse, val_codebook_usage or val_rate_distortion."
+        ),
+    ] = None,
+    trials: Annotated[int | None, typer.Option(help="Trials at most.")] = None,
+    epochs: Annotated[int, typer.Option(help="Epochs of a trial at most.")] = 10,
+    total_epochs: Annotated[
+        int | None, typer.Option(help="Instead of --trials: epochs of all trials together.")
+    ] = None,
+    tradeoff: Annotated[
+        float, typer.Option(help="Of val_rate_distortion: error worth a bit an image dimension.")
+    ] = 0.1,
+    max_parameters: Annotated[
+        int | None, typer.Option(help="Refuse models with more parameters.")
+    ] = None,
+    max_memory: Annotated[
+        float | None, typer.Option(help="Refuse models that take more MiB to train.")
+    ] = None,
+    space: Annotated[
+        Path | None, typer.Option(help="JSON file: hyperparameters and the values to try.")
+    ] = None,
+):
+    """Search for the options of both stages, in RUN_DIR/tuning; goes on where it stopped."""
+    from keras_vqvae2 import tuning
+
+    search = tuning.Search(
+        tuner=tuner,
+        objective=objective,
+        trials=trials,
+        epochs=epochs,
+        total_epochs=total_epochs,
+        tradeoff=tradeoff,
+        max_parameters=max_parameters,
+        max_memory=max_memory,
+        space=space,
+    )
+    tuning.tune(config, search, stage)
 
 
 @_command("generate")

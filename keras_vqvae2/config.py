@@ -43,6 +43,8 @@ _SMALL = SIZES["small"]
 
 
 FILE_NAME = "config.json"
+# In the folder of a search: the fields that its winner has.
+BEST_FILE = "best.json"
 
 # What a stage leaves behind depends on these fields: it can be taken up again with the same only.
 FIXED = {

@@ -92,6 +92,32 @@ def load_codes(config, split, **options):
     )
 
 
+def check_learned_codes(directory, fingerprint):
+    """Refuse to go on with a prior, or a search for one, that has learned codes of other weights.
+
+    Args:
+        directory: folder of the prior; made, and marked with the fingerprint, if there is none.
+        fingerprint: of the codes, see `CodeBatches`.
+
+    Raises:
+        ValueError: if the folder is marked with another fingerprint.
+
+    Example:
+
+    ```python
+    check_learned_codes(config.prior_dir, codes.fingerprint)
+    ```
+    """
+    file = directory / "codes_fingerprint.txt"
+    if file.exists() and file.read_text() != fingerprint:
+        raise ValueError(
+            f"The prior in {directory} has learned codes of other weights. "
+            "Remove that folder to train it anew."
+        )
+    directory.mkdir(parents=True, exist_ok=True)
+    file.write_text(fingerprint)
+
+
 def build_vqvae(config, image_shape):
     """Build the model of stage 1, untrained.
 

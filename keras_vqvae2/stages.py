@@ -14,6 +14,7 @@ from keras_vqvae2.run import (
     begin,
     build_prior,
     build_vqvae,
+    check_learned_codes,
     example_labels,
     load_codes,
     load_split,
@@ -133,7 +134,7 @@ def train_prior(config):
     collapsed = [level.name for level in level_usage(codes) if level.collapsed]
     if collapsed and not config.allow_collapse:
         raise ValueError(_collapse_message(collapsed))
-    _check_prior_of(codes.fingerprint, config)
+    check_learned_codes(config.prior_dir, codes.fingerprint)
     priors = build_prior(config, vqvae, codes.num_classes)
     priors.compile(optimizer=keras.optimizers.Adam(config.prior_learning_rate))
     shown = {
@@ -183,18 +184,6 @@ def demo(config):
 def _epochs(steps, batches):
     """How many epochs come nearest to a number of steps."""
     return max(1, round(steps / len(batches)))
-
-
-def _check_prior_of(fingerprint, config):
-    """Refuse to go on with a prior that has learned the codes of other weights."""
-    file = config.prior_dir / "codes_fingerprint.txt"
-    if file.exists() and file.read_text() != fingerprint:
-        raise ValueError(
-            f"The prior in {config.prior_dir} has learned codes of other weights. "
-            "Remove that folder to train it anew."
-        )
-    config.prior_dir.mkdir(parents=True, exist_ok=True)
-    file.write_text(fingerprint)
 
 
 def _collapse_message(names):

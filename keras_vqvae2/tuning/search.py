@@ -1,0 +1,211 @@
+"""A search: one of KerasTuner's tuners, which leaves the outcome of each trial on disk."""
+
+import json
+import math
+import os
+import time
+import traceback
+from pathlib import Path
+
+import keras_tuner
+
+from keras_vqvae2.tuning.trials import OUTCOME_FILE, read_trial
+
+# By which Hyperband divides the trials from round to round.
+HYPERBAND_FACTOR = 3
+
+
+def role():
+    """Return what KerasTuner's environment variables make of this process.
+
+    Returns:
+        `"alone"`, or in a distributed search `"chief"` or `"worker"`.
+
+    Example:
+
+    >>> role()
+    'alone'
+    """
+    if "KERASTUNER_ORACLE_IP" not in os.environ:
+        return "alone"
+    return "chief" if "chief" in os.environ.get("KERASTUNER_TUNER_ID", "") else "worker"
+
+
+def make_tuner(
+    hypermodel,
+    directory,
+    *,
+    tuner="random",
+    objective=None,
+    trials=None,
+    epochs=10,
+    total_epochs=None,
+    space=None,
+    seed=0,
+    report=None,
+):
+    """Make a tuner that searches the space of a `GuardedHyperModel`.
+
+    It goes on with what is in `directory`. Failed trials do not end the search. Beside KerasTuner's
+    `trial.json` each trial gets a file with what the chief of a distributed search is not told,
+    such as why the trial failed: `read_trials` reads both.
+
+    Args:
+        hypermodel: a `GuardedHyperModel`.
+        directory: folder of the search; in a distributed search one that all processes see.
+        tuner: "random", "bayesian", or "hyperband", which trains many models for few epochs and
+            goes on with the best.
+        objective: name of one of `hypermodel.objectives`; None for the first.
+        trials: at most so many. None for 10, for Hyperband for what its schedule takes.
+        epochs: of a trial at most. Pass them to `search` too; Hyperband takes them from here.
+        total_epochs: instead of `trials`: at most so many trials that all together train so many
+            epochs; Hyperband repeats its schedule as often as fits, at least once.
+        space: dictionary from the name of a hyperparameter to the list of values to choose from,
+            which replaces that part of the space; None for the whole space.
+        seed: integer of at least 0, of the values that are tried.
+        report: callable that is given a `TrialRecord` before and after each trial; or None.
+
+    Returns:
+        `keras_tuner.Tuner`, on which `search(data, validation_data=..., epochs=...)` is called.
+
+    Raises:
+        ValueError: if an argument is not known or out of its range.
+
+    Example:
+
+    ```python
+    space = HyperVQVAE2((32, 32, 3), max_parameters=2_000_000, seed=0)
+    tuner = make_tuner(space, "search", trials=8, space={"filters": [32, 64]})
+    tuner.search(train, validation_data=validation, epochs=5, verbose=0)
+    best = tuner.get_best_models()[0]
+    ```
+    """
+    if tuner not in TUNERS:
+        raise ValueError(f"`tuner` must be one of {', '.join(TUNERS)}. Received: tuner={tuner!r}")
+    if trials is not None and total_epochs is not None:
+        raise ValueError(
+            "`trials` and `total_epochs` exclude each other. "
+            f"Received: trials={trials}, total_epochs={total_epochs}"
+        )
+    for name, value in (("trials", trials), ("epochs", epochs), ("total_epochs", total_epochs)):
+        if value is not None and value < 1:
+            raise ValueError(f"`{name}` must be at least 1. Received: {name}={value}")
+    options = {
+        "objective": hypermodel.objective(objective),
+        "hyperparameters": _restricted(hypermodel, space),
+        # KerasTuner takes 0 for no seed.
+        "seed": seed + 1,
+        # Trials fail for reasons of their own; KerasTuner would give up after three in a row.
+        "max_consecutive_failed_trials": None,
+        "directory": os.path.dirname(os.path.abspath(directory)),
+        "project_name": os.path.basename(os.path.abspath(directory)),
+        "hypermodel": hypermodel,
+        "report": report,
+    }
+    if tuner == "hyperband":
+        rounds = total_epochs and max(1, total_epochs // _hyperband_epochs(epochs))
+        options |= {"max_epochs": epochs, "factor": HYPERBAND_FACTOR}
+        made = _Hyperband(hyperband_iterations=rounds or 1, **options)
+        made.oracle.max_trials = trials
+        return made
+    if total_epochs is not None:
+        trials = max(1, total_epochs // epochs)
+    return TUNERS[tuner](max_trials=trials or 10, **options)
+
+
+def _hyperband_epochs(epochs):
+    """About how many epochs one schedule of Hyperband takes, by KerasTuner's documentation."""
+    return math.ceil(epochs * max(1.0, math.log(epochs, HYPERBAND_FACTOR)) ** 2)
+
+
+def _restricted(hypermodel, space):
+    """The hyperparameters whose values a caller has given; KerasTuner leaves those as they are."""
+    hyperparameters = keras_tuner.HyperParameters()
+    if not space:
+        return hyperparameters
+    whole = keras_tuner.HyperParameters()
+    hypermodel.declare_hyperparameters(whole)
+    for name, values in space.items():
+        if name not in whole.values:
+            known = ", ".join(whole.values)
+            raise ValueError(f"`space` may name {known}. Received: {name!r}")
+        if not isinstance(values, list) or not values:
+            raise ValueError(
+                f"`space` must give a list of values for each name. Received: {name}={values!r}"
+            )
+        if len(values) == 1:
+            hyperparameters.Fixed(name, values[0])
+        elif isinstance(values[0], bool):  # A choice of them would give 0 and 1.
+            hyperparameters.Boolean(name)
+        else:
+            hyperparameters.Choice(name, values)
+    return hyperparameters
+
+
+class _Outcomes:
+    """The part of a tuner that lets trials fail alone, and writes and reports their outcomes."""
+
+    def __init__(self, *args, report=None, **kwargs):
+        self._report = report or (lambda record: None)
+        super().__init__(*args, **kwargs)
+
+    def _populate_initial_space(self):
+        # KerasTuner builds the first values of the space: impossible ones would end it here.
+        hyperparameters = self.oracle.get_space()
+        self.hypermodel.declare_hyperparameters(hyperparameters)
+        self.oracle.update_space(hyperparameters)
+
+    def on_trial_begin(self, trial):
+        super().on_trial_begin(trial)
+        self._start = time.monotonic()
+        self._parameters = None
+        self._reason = None
+        self._tell(trial)
+
+    def _try_run_and_update_trial(self, trial, *args, **kwargs):
+        # KerasTuner's own prints a traceback for each failed trial, and keeps nothing shorter.
+        try:
+            self._run_and_update_trial(trial, *args, **kwargs)
+            trial.status = "COMPLETED"
+        except keras_tuner.errors.FatalError:
+            raise
+        except Exception as error:
+            trial.status = "FAILED"
+            trial.message = traceback.format_exc()
+            expected = isinstance(error, keras_tuner.errors.FailedTrialError)
+            self._reason = str(error) if expected else f"{type(error).__name__}: {error}"
+
+    def on_epoch_begin(self, trial, model, epoch, logs=None):
+        super().on_epoch_begin(trial, model, epoch, logs)
+        self._parameters = model.count_params()
+
+    def on_trial_end(self, trial):
+        outcome = {
+            "parameters": self._parameters,
+            "seconds": time.monotonic() - self._start,
+            "reason": self._reason,
+            "tuner_id": self.tuner_id,
+        }
+        # Before the chief knows that the trial is over: with the last one it reads these files.
+        file = Path(self.get_trial_dir(trial.trial_id)) / OUTCOME_FILE
+        file.write_text(json.dumps(outcome, indent=1))
+        super().on_trial_end(trial)
+        self._tell(trial)
+
+    def _tell(self, trial):
+        self._report(read_trial(self.get_trial_dir(trial.trial_id)))
+
+
+class _RandomSearch(_Outcomes, keras_tuner.RandomSearch):
+    pass
+
+
+class _BayesianOptimization(_Outcomes, keras_tuner.BayesianOptimization):
+    pass
+
+
+class _Hyperband(_Outcomes, keras_tuner.Hyperband):
+    pass
+
+
+TUNERS = {"random": _RandomSearch, "hyperband": _Hyperband, "bayesian": _BayesianOptimization}

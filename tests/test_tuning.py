@@ -1,0 +1,437 @@
+"""Searches on 8x8 images: spaces, objectives, ceilings, trials that fail alone, processes."""
+
+import itertools
+import json
+import math
+import multiprocessing
+import socket
+import sys
+import time
+from pathlib import Path
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import tuning_processes
+from tuning_processes import TINY, images
+
+from keras_vqvae2 import cli, datasets, tuning
+from keras_vqvae2.config import Config
+
+TRAIN, VALIDATION = images(16, 0), images(8, 1)
+
+
+def vqvae_space(**options):
+    return tuning.HyperVQVAE2((8, 8, 1), num_levels=1, seed=0, **options)
+
+
+def run(tuner, data=TRAIN, validation_data=VALIDATION, epochs=1):
+    tuner.search(data, validation_data=validation_data, epochs=epochs, verbose=0)
+    return tuner
+
+
+# KerasTuner's.
+pytestmark = pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning:keras_tuner")
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory):
+    """A search in which one of six trials can succeed, and its folder."""
+    folder = tmp_path_factory.mktemp("tuning") / "mixed"
+    space = {**TINY, "decay": [0.9], "commitment_cost": [0.25]}
+    space |= {"filters": [7, 4, 64], "learning_rate": [0.01, 1e30]}
+    hypermodel = vqvae_space(max_parameters=20_000)
+    return run(tuning.make_tuner(hypermodel, folder, trials=6, space=space), epochs=2), folder
+
+
+def by_values(folder):
+    return {
+        (record.values["filters"], record.values["learning_rate"]): record
+        for record in tuning.read_trials(folder)
+    }
+
+
+def test_failed_trials_have_their_reason_and_the_search_goes_on(mixed):
+    records = by_values(mixed[1])
+    assert len(records) == 6
+    for (filters, rate), record in records.items():
+        if (filters, rate) == (4, 0.01):
+            assert record.status == "COMPLETED"
+            assert record.reason is None
+            continue
+        assert (record.status, record.score) == ("FAILED", None)
+        expected = {
+            7: "ValueError: `filters` must be even. Received: filters=7",
+            64: "parameters, over the ceiling of 20,000.",
+            4: "Diverged: ",
+        }
+        assert expected[filters] in record.reason
+    assert records[4, 1e30].parameters < 20_000
+    assert records[64, 0.01].parameters is None  # It never trained.
+
+
+def test_the_best_model_scores_what_it_scored(mixed):
+    tuner, folder = mixed
+    model = tuner.get_best_models()[0]
+    logs = model.evaluate(VALIDATION, batch_size=8, return_dict=True, verbose=0)
+    assert logs["reconstruction_mse"] == by_values(folder)[4, 0.01].score
+    # Its optimizer has not begun anew: 16 images in batches of 8.
+    assert int(model.optimizer.iterations) == 2 * by_values(folder)[4, 0.01].best_epoch
+
+
+def test_a_finished_search_is_not_run_again(mixed):
+    _, folder = mixed
+    before = [record.seconds for record in tuning.read_trials(folder)]
+    begun = []
+    again = tuning.make_tuner(vqvae_space(), folder, trials=6, report=begun.append)
+    run(again)
+    assert begun == []
+    assert [record.seconds for record in tuning.read_trials(folder)] == before
+
+
+def test_the_table_and_the_picture_show_the_trials(mixed, tmp_path):
+    tuner, folder = mixed
+    records = tuning.read_trials(folder)
+    console = Console(width=200, record=True, file=(tmp_path / "table.txt").open("w"))
+    console.print(tuning.trials_table(records, tuner.oracle.objective))
+    text = console.export_text()
+    assert text.count("failed") == 5
+    assert "over the ceiling of 20,000" in text
+    tuning.draw_trials(records, tuner.oracle.objective, tmp_path / "trials.png")
+    pixels = np.asarray(Image.open(tmp_path / "trials.png"))
+    assert pixels.std() > 10
+
+
+def test_memory_has_a_ceiling_too(tmp_path):
+    space = {**TINY, "filters": [64]}
+    hypermodel = vqvae_space(max_memory=0.5)
+    run(tuning.make_tuner(hypermodel, tmp_path / "search", trials=1, space=space))
+    (record,) = tuning.read_trials(tmp_path / "search")
+    assert "MiB to train in batches of 8, over the ceiling of 0.5 MiB." in record.reason
+    assert record.parameters is None
+
+
+def test_a_collapsed_level_fails_a_trial_that_had_the_time():
+    hypermodel = vqvae_space(collapse_epochs=3)
+    model = hypermodel.build(keras_tuner.HyperParameters())
+    collapsed = {"val_level_0_usage": 0.25, "val_level_0_perplexity": 1.5}
+    hypermodel.check_result(model, 2, collapsed)
+    message = "Collapsed: level_0 has a perplexity of 1.5 with 64 codes."
+    with pytest.raises(keras_tuner.errors.FailedTrialError, match=message):
+        hypermodel.check_result(model, 3, collapsed)
+    hypermodel.check_result(model, 3, {**collapsed, "val_level_0_perplexity": 2.5})
+
+
+def test_the_objectives_are_those_of_the_validation_codes(mixed):
+    """Rate and usage once more, from the codes themselves."""
+    tuner, folder = mixed
+    codes = tuner.get_best_models()[0].encode(VALIDATION)[0]
+    counts = np.bincount(codes.ravel(), minlength=8)
+    share = counts[counts > 0] / counts.sum()
+    rate = codes[0].size * -np.sum(share * np.log2(share)) / 64
+    trial = by_values(folder)[4, 0.01]
+    saved = json.loads((folder / f"trial_{trial.trial_id}" / "trial.json").read_text())
+    logs = {
+        name: history["observations"][0]["value"][0]
+        for name, history in saved["metrics"]["metrics"].items()
+    }
+    assert logs["val_codebook_usage"] == np.mean(counts > 0)
+    # Sums of float32.
+    assert logs["val_bits_per_dim"] == pytest.approx(rate, rel=1e-5)
+    expected = logs["val_reconstruction_mse"] + 0.1 * rate
+    assert logs["val_rate_distortion"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_objectives_know_their_direction():
+    hypermodel = vqvae_space()
+    directions = {name: hypermodel.objective(name).direction for name in hypermodel.objectives}
+    assert directions == {
+        "val_reconstruction_mse": "min",
+        "val_codebook_usage": "max",
+        "val_rate_distortion": "min",
+    }
+    assert hypermodel.objective().name == "val_reconstruction_mse"
+    prior = tuning.HyperPixelCNN((2, 2), 8)
+    assert prior.objectives == {"val_bits_per_code": "min"}
+    assert prior.objective().name == "val_bits_per_code"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"tuner": "grid"}, "`tuner` must be one of random, hyperband, bayesian. Received"),
+        ({"objective": "loss"}, "`objective` must be one of val_reconstruction_mse"),
+        ({"trials": 3, "total_epochs": 9}, "exclude each other. Received: trials=3"),
+        ({"trials": 0}, "`trials` must be at least 1. Received: trials=0"),
+        ({"epochs": 0}, "`epochs` must be at least 1. Received: epochs=0"),
+        ({"space": {"filter": [1]}}, "`space` may name filters, .* Received: 'filter'"),
+        ({"space": {"filters": 1}}, "must give a list of values .* Received: filters=1"),
+    ],
+)
+def test_wrong_options_are_refused(tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        tuning.make_tuner(vqvae_space(), tmp_path / "search", **options)
+    assert not (tmp_path / "search").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_parameters": 0}, "`max_parameters` must be positive. Received: max_parameters=0"),
+        ({"max_memory": -1.0}, "`max_memory` must be positive. Received: max_memory=-1.0"),
+        ({"tradeoff": -1}, "`tradeoff` must be at least 0. Received: tradeoff=-1"),
+    ],
+)
+def test_wrong_ceilings_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        vqvae_space(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "trials"),
+    [
+        ({}, 10),
+        ({"trials": 3}, 3),
+        ({"total_epochs": 20, "epochs": 6}, 3),
+        ({"tuner": "hyperband", "trials": 3}, 3),
+        ({"tuner": "hyperband"}, None),
+    ],
+)
+def test_the_budget_is_one_of_trials_or_of_epochs(tmp_path, options, trials):
+    tuner = tuning.make_tuner(vqvae_space(), tmp_path / "search", **options)
+    assert tuner.oracle.max_trials == trials
+
+
+def test_hyperband_repeats_its_schedule_as_often_as_the_epochs_allow(tmp_path):
+    def repeats(total_epochs):
+        options = {"tuner": "hyperband", "epochs": 9, "total_epochs": total_epochs}
+        tuner = tuning.make_tuner(vqvae_space(), tmp_path / str(total_epochs), **options)
+        return tuner.oracle.hyperband_iterations
+
+    # One takes about 9 * log(9, 3) ** 2 epochs.
+    assert [repeats(total) for total in (10, 36, 71, 72)] == [1, 1, 1, 2]
+
+
+@pytest.mark.slow
+def test_hyperband_goes_on_with_the_best_and_its_optimizer(tmp_path):
+    """Three models for an epoch, then the best of them for two more."""
+    folder = tmp_path / "search"
+    space = {**TINY, "learning_rate": [0.01, 0.003, 0.001]}
+    options = {"tuner": "hyperband", "epochs": 3, "trials": 4, "space": space}
+    tuner = run(tuning.make_tuner(vqvae_space(), folder, **options))
+    records = tuning.read_trials(folder)
+    assert [record.status for record in records] == ["COMPLETED"] * 4
+    first = min(records[:3], key=lambda record: record.score)
+    assert first.values == records[3].values
+    assert records[3].score < first.score
+    last = tuner.load_model(tuner.oracle.get_trial(records[3].trial_id))
+    assert int(last.optimizer.iterations) in (2 * 2, 2 * 3)
+    assert any(np.any(keras.ops.convert_to_numpy(v)) for v in last.optimizer.variables[2:])
+
+
+@pytest.mark.slow
+def test_bayesian_search_over_a_pixelcnn(tmp_path):
+    """One free number: after two random trials the next one is a guess from their scores."""
+    rng = np.random.default_rng(0)
+    data = {
+        "codes": rng.integers(0, 4, (16, 2, 2)),
+        "context": rng.integers(0, 4, (16, 1, 2)),
+        "labels": rng.integers(0, 3, 16),
+    }
+    hypermodel = tuning.HyperPixelCNN((2, 2), 4, (1, 2), 3, image_shape=(8, 8, 1), seed=0)
+    space = {"filters": [4], "num_blocks": [1], "dropout": [0.0], "batch_size": [8]}
+    options = {"tuner": "bayesian", "trials": 3, "space": space}
+    tuner = tuning.make_tuner(hypermodel, tmp_path / "search", **options)
+    tuner.oracle.num_initial_points = 2
+    run(tuner, data, data)
+    records = tuning.read_trials(tmp_path / "search")
+    assert [record.status for record in records] == ["COMPLETED"] * 3
+    bits = -np.mean(tuner.get_best_models()[0].log_prob(**data)) / math.log(2) / 4
+    # Means of float32 in another order.
+    assert min(record.score for record in records) == pytest.approx(bits, rel=1e-5)
+    metrics = tuner.oracle.get_best_trials()[0].metrics
+    assert metrics.get_best_value("val_bits_per_dim") == pytest.approx(bits * 4 / 64, rel=1e-5)
+
+
+SPACES = {
+    "vqvae": {**TINY, "flip": [True], "learning_rate": [0.01, 0.002]},
+    "prior": {"filters": [4], "num_blocks": [1], "batch_size": [8], "dropout": [0.0, 0.2]},
+}
+
+
+def command(*arguments):
+    """Run the command line as the shell does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["keras-vqvae2", *map(str, arguments)])
+        try:
+            cli.main()
+        except SystemExit as exit_:
+            return exit_.code
+    return 0
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory):
+    """The run directory of a search over both stages, and the flags that it was given."""
+    folder = tmp_path_factory.mktemp("command")
+    for split, count in (("train", 16), ("validation", 8)):
+        for index, image in enumerate(images(count, count)):
+            file = folder / "pictures" / split / ("dark", "light")[index % 2] / f"{index}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image.repeat(3, axis=-1)).save(file)
+    (folder / "spaces.json").write_text(json.dumps(SPACES))
+    flags = ["--dataset", folder / "pictures", "--run-dir", folder / "run", "--conditional"]
+    flags += ["--num-levels", 1, "--trials", 2, "--epochs", 2, "--space", folder / "spaces.json"]
+    assert command("tune", *flags) == 0
+    return folder / "run", flags
+
+
+@pytest.mark.slow
+def test_the_command_leaves_the_best_of_both_stages(tuned):
+    run_dir, _ = tuned
+    for stage, objective in (("vqvae2", "reconstruction_mse"), ("prior", "bits_per_code")):
+        folder = run_dir / "tuning" / stage
+        result = json.loads((folder / "trials.json").read_text())
+        assert result["objective"] == f"val_{objective}"
+        best = min(result["trials"], key=lambda trial: trial["score"])
+        model = keras.saving.load_model(folder / f"{stage}_final.keras")
+        validation = (
+            datasets.ImageBatches(datasets.load(run_dir.parent / "pictures", "validation"), 8)
+            if stage == "vqvae2"
+            else datasets.CodeBatches(run_dir / "tuning" / "codes" / "validation", 64)
+        )
+        logs = model.evaluate(validation, return_dict=True, verbose=0)
+        assert logs[objective] == best["score"]
+        assert (folder / "trials.png").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow_only
+def test_tensorboard_gets_the_hyperparameters(tuned):
+    events = list((tuned[0] / "tuning" / "logs" / "vqvae2").rglob("events*"))
+    assert sum(b"_hparams_" in file.read_bytes() for file in events) == 2
+
+
+@pytest.mark.slow
+def test_a_training_takes_the_options_of_the_best(tuned, monkeypatch):
+    run_dir, _ = tuned
+    configs = []
+    for name, function in (("train-vqvae", "train_vqvae"), ("train-prior", "train_prior")):
+        monkeypatch.setattr(f"keras_vqvae2.stages.{function}", configs.append)
+        flags = ("--run-dir", run_dir, "--from-tuning", run_dir / "tuning", "--decay", 0.5)
+        assert command(name, *flags) == 0
+    best = {
+        stage: json.loads((run_dir / "tuning" / stage / "best.json").read_text())
+        for stage in ("vqvae2", "prior")
+    }
+    start = Config.load(run_dir / "config.json")
+    assert configs[0] == start.updated({**best["vqvae2"], "decay": 0.5})
+    assert configs[1] == start.updated({**best["prior"], "decay": 0.5})
+    assert (configs[0].filters, configs[0].residual_filters, configs[0].flip) == (4, None, True)
+    assert (configs[1].prior_filters, configs[1].prior_blocks) == (4, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--epochs", 3], "`epochs` must stay 2"),
+        (["--seed", 3], "`seed` must stay 0"),
+        (["--stage", "both"], "`stage` must be one of vqvae, prior. Received: stage='both'"),
+    ],
+)
+def test_another_search_in_the_same_folder_is_refused(tuned, capsys, flags, message):
+    assert command("tune", *tuned[1], *flags) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_stage_two_comes_after_stage_one(tmp_path, capsys):
+    assert command("tune", "--run-dir", tmp_path / "run", "--stage", "prior") == 1
+    assert "search over stage 1 first" in capsys.readouterr().err
+
+
+def test_a_distributed_search_is_over_one_stage(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
+    monkeypatch.setenv("KERASTUNER_TUNER_ID", "chief")
+    assert tuning.role() == "chief"
+    monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker0")
+    assert tuning.role() == "worker"
+    assert command("tune", "--run-dir", tmp_path / "run") == 1
+    assert "`stage` must be given in a distributed search" in capsys.readouterr().err
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts a process of a distributed search of five trials; ends them all after the test."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tuning_processes"])
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    processes = []
+
+    def start(tuner_id):
+        arguments = (tuner_id, port, tmp_path, 5, 2)
+        process = context.Process(target=tuning_processes.search, args=arguments)
+        process.start()
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.join()
+
+
+def wait_until(condition, seconds=240):
+    for _ in range(10 * seconds):
+        if condition():
+            return
+        time.sleep(0.1)
+    raise AssertionError("waited in vain")
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow_only
+def test_killed_processes_are_started_again_and_the_search_ends_complete(start, tmp_path):
+    def oracle():
+        try:
+            return json.loads((tmp_path / "search" / "oracle.json").read_text())
+        except (OSError, json.JSONDecodeError):  # Not there yet, or just being written.
+            return {"ongoing_trials": {}, "end_order": []}
+
+    def records():
+        return tuning.read_trials(tmp_path / "search")
+
+    chief, workers = start("chief"), [start("worker0"), start("worker1")]
+    wait_until(lambda: "worker1" in oracle()["ongoing_trials"])
+    interrupted = oracle()["ongoing_trials"]["worker1"]
+    workers[1].kill()
+    workers[1].join()
+    workers[1] = start("worker1")
+    wait_until(lambda: interrupted in oracle()["end_order"])
+    chief.kill()
+    chief.join()
+    before = {record.trial_id: record for record in records() if record.status == "COMPLETED"}
+    start("chief")
+    for worker in workers:
+        worker.join(240)
+        assert worker.exitcode == 0
+    after = {record.trial_id: record for record in records()}
+    assert sorted(after) == [f"{index}" for index in range(5)]
+    assert {record.status for record in after.values()} == {"COMPLETED"}
+    assert after[interrupted].tuner_id == "worker1"
+    # What had ended before the chief was killed was not run again.
+    assert interrupted in before
+    assert all(after[trial_id] == record for trial_id, record in before.items())
+    ended = [line.split()[0] for line in (tmp_path / "ended.txt").read_text().splitlines()]
+    twice = {trial_id for trial_id, group in itertools.groupby(sorted(ended)) if len([*group]) > 1}
+    # A new chief has each trial run once more that was under way when the old one was killed.
+    assert len(twice) <= 2
+    assert not twice & set(before)
