@@ -11,6 +11,7 @@ Comments in a document, which its readers do not see, say how a test makes a sni
 import contextlib
 import gzip
 import io
+import json
 import re
 import shlex
 from importlib.metadata import metadata
@@ -39,6 +40,11 @@ TINY = [
 ]
 TINY_OF = {"demo": ["--epochs", "1"], "train-vqvae": ["--epochs", "1"]}
 TINY_OF["train-prior"] = TINY_OF["demo"]
+TINY_OF["tune"] = ["--trials", "1", "--epochs", "1", "--space", "tiny_space.json"]
+TINY_SPACE = {
+    "vqvae": {"filters": [8], "num_residual_blocks": [1], "num_embeddings": [64]},
+    "prior": {"filters": [8], "num_blocks": [1]},
+}
 RESOLVE = cli._resolve
 
 
@@ -104,7 +110,7 @@ def test_make_targets_and_extras_exist():
 
 
 def test_the_documents_start_with_known_programs():
-    programs = {"make", "python", "keras-vqvae2", "tensorboard", "KERAS_BACKEND=jax"}
+    programs = {"make", "python", "keras-vqvae2", "tensorboard", "KERAS_BACKEND=jax", "export"}
     assert {words[0] for _, words in commands()} <= programs
 
 
@@ -112,6 +118,7 @@ def test_the_documents_start_with_known_programs():
 @pytest.mark.tensorflow_only
 def test_commands_run(workplace, monkeypatch, capsys):
     write_fashion_mnist(workplace / "fashion-mnist")
+    (workplace / "tiny_space.json").write_text(json.dumps(TINY_SPACE))
     for page, words in commands():
         if words[0] != "keras-vqvae2":
             continue

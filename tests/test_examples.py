@@ -10,10 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_vqvae2 import VQVAE2, HierarchicalPrior, datasets
+from keras_vqvae2 import VQVAE2, HierarchicalPrior, datasets, tuning
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-MAX_LINES = {"pixelcnn_prior_example.py": 65, "minimal.py": 30, "serving_client.py": 90}
+MAX_LINES = {
+    "pixelcnn_prior_example.py": 65,
+    "minimal.py": 30,
+    "serving_client.py": 90,
+    "tuning.py": 40,
+}
 
 
 @pytest.fixture
@@ -63,3 +68,21 @@ def test_both_stages_by_fit(run_example, tmp_path):
     model = keras.saving.load_model(tmp_path / "emoji32.keras")
     images = result["validation"][:2]
     np.testing.assert_array_equal(model.vqvae.encode(images)[0], result["vqvae"].encode(images)[0])
+
+
+@pytest.mark.slow
+def test_a_search_over_both_stages(run_example, tmp_path, monkeypatch, capsys):
+    for space, architecture in {
+        "HyperVQVAE2": {"filters": 8, "num_residual_blocks": 0},
+        "HyperHierarchicalPrior": {"filters": 8, "num_blocks": 1},
+    }.items():
+        # The space is declared, and then a tiny model taken.
+        whole = getattr(tuning, space).architecture
+        monkeypatch.setattr(
+            f"keras_vqvae2.tuning.{space}.architecture",
+            lambda self, hp, whole=whole, tiny=architecture: whole(self, hp) and tiny,
+        )
+    run_example("tuning.py", 1, 1, 16)
+    assert capsys.readouterr().out.count("COMPLETED") == 2
+    model = keras.saving.load_model(tmp_path / "emoji32_tuned.keras")
+    assert model.image_shape == (32, 32, 3)

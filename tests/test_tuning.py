@@ -1,6 +1,5 @@
 """Searches on 8x8 images: spaces, objectives, ceilings, trials that fail alone, processes."""
 
-import itertools
 import json
 import math
 import multiprocessing
@@ -34,10 +33,6 @@ def vqvae_space(**options):
 def run(tuner, data=TRAIN, validation_data=VALIDATION, epochs=1):
     tuner.search(data, validation_data=validation_data, epochs=epochs, verbose=0)
     return tuner
-
-
-# KerasTuner's.
-pytestmark = pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning:keras_tuner")
 
 
 @pytest.fixture(scope="module")
@@ -368,7 +363,7 @@ def test_a_distributed_search_is_over_one_stage(monkeypatch, tmp_path, capsys):
 
 @pytest.fixture
 def start(tmp_path):
-    """Starts a process of a distributed search of five trials; ends them all after the test."""
+    """Starts a process of a distributed search of four trials; ends them all after the test."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tuning_processes"])
     with socket.socket() as free:
@@ -377,7 +372,7 @@ def start(tmp_path):
     processes = []
 
     def start(tuner_id):
-        arguments = (tuner_id, port, tmp_path, 5, 2)
+        arguments = (tuner_id, port, tmp_path, 4, 2)
         process = context.Process(target=tuning_processes.search, args=arguments)
         process.start()
         processes.append(process)
@@ -409,29 +404,31 @@ def test_killed_processes_are_started_again_and_the_search_ends_complete(start, 
     def records():
         return tuning.read_trials(tmp_path / "search")
 
+    def moved_on():
+        state = oracle()
+        ongoing = state["ongoing_trials"].get("worker0")
+        return state["end_order"] and ongoing is not None and ongoing not in state["end_order"]
+
     chief, workers = start("chief"), [start("worker0"), start("worker1")]
     wait_until(lambda: "worker1" in oracle()["ongoing_trials"])
     interrupted = oracle()["ongoing_trials"]["worker1"]
     workers[1].kill()
-    workers[1].join()
-    workers[1] = start("worker1")
-    wait_until(lambda: interrupted in oracle()["end_order"])
+    # Killed while it answers, a chief would take the worker that asks with it.
+    wait_until(moved_on)
     chief.kill()
-    chief.join()
+    for process in (workers[1], chief):
+        process.join()
     before = {record.trial_id: record for record in records() if record.status == "COMPLETED"}
     start("chief")
+    workers[1] = start("worker1")
     for worker in workers:
         worker.join(240)
         assert worker.exitcode == 0
     after = {record.trial_id: record for record in records()}
-    assert sorted(after) == [f"{index}" for index in range(5)]
+    assert sorted(after) == [f"{index}" for index in range(4)]
     assert {record.status for record in after.values()} == {"COMPLETED"}
     assert after[interrupted].tuner_id == "worker1"
-    # What had ended before the chief was killed was not run again.
-    assert interrupted in before
+    assert before
     assert all(after[trial_id] == record for trial_id, record in before.items())
     ended = [line.split()[0] for line in (tmp_path / "ended.txt").read_text().splitlines()]
-    twice = {trial_id for trial_id, group in itertools.groupby(sorted(ended)) if len([*group]) > 1}
-    # A new chief has each trial run once more that was under way when the old one was killed.
-    assert len(twice) <= 2
-    assert not twice & set(before)
+    assert sorted(ended) == sorted(after)  # Each was run to its end once.

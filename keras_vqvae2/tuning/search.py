@@ -155,6 +155,19 @@ class _Outcomes:
         self.hypermodel.declare_hyperparameters(hyperparameters)
         self.oracle.update_space(hyperparameters)
 
+    def reload(self):
+        super().reload()
+        if role() == "worker":
+            return
+        # KerasTuner queues what was under way to be run again. But workers outlive their chief and
+        # end their trials, a killed one asks for its own by its id, and so does a search alone.
+        saved = json.loads((Path(self.project_dir) / "oracle.json").read_text())["ongoing_trials"]
+        trials = {tuner_id: self.oracle.trials[trial_id] for tuner_id, trial_id in saved.items()}
+        self.oracle.ongoing_trials = {
+            tuner_id: trial for tuner_id, trial in trials.items() if trial.status == "RUNNING"
+        }
+        self.oracle._retry_queue.clear()
+
     def on_trial_begin(self, trial):
         super().on_trial_begin(trial)
         self._start = time.monotonic()
