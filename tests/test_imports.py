@@ -83,6 +83,8 @@ def test_frameworks_are_named_in_few_places(path):
         assert "tensorflow" not in roots
     if relative not in ("training/jax.py", "sampling/compiled.py", "distribution.py"):
         assert "jax" not in roots
+    if not relative.startswith("tuning/"):
+        assert "keras_tuner" not in roots
     if not relative.startswith("datasets/tfds"):
         assert "tensorflow_datasets" not in roots
     if relative.startswith(("layers/", "models/")):

@@ -362,8 +362,11 @@ def test_a_distributed_search_is_over_one_stage(monkeypatch, tmp_path, capsys):
 
 
 @pytest.fixture
-def start(tmp_path):
+def start(tmp_path, monkeypatch):
     """Starts a process of a distributed search of four trials; ends them all after the test."""
+    # TensorFlow is imported once, by the server that the processes are forked from. It finds the
+    # module by this path alone.
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tuning_processes"])
     with socket.socket() as free:

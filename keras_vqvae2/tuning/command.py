@@ -149,7 +149,9 @@ def _run(config, stage, hypermodel, search, objective, data):
     """Search until all trials are done; return the tuner."""
     folder = {"vqvae": config.vqvae_dir, "prior": config.prior_dir}[stage]
     objective = hypermodel.objective(objective)
-    options = {"objective": objective.name, "dataset": config.dataset, "seed": config.seed}
+    options = {"objective": objective.name}
+    for name in ("dataset", "seed", "num_levels", "conditional"):
+        options[name] = getattr(config, name)
     for name in ("tuner", "epochs", "tradeoff", "max_parameters", "max_memory"):
         options[name] = getattr(search, name)
     spaces = read_options(search.space) if search.space else {}

@@ -175,18 +175,25 @@ class _Outcomes:
         self._reason = None
         self._tell(trial)
 
+    def run_trial(self, trial, *args, **kwargs):
+        try:
+            return super().run_trial(trial, *args, **kwargs)
+        except Exception as error:
+            expected = isinstance(error, keras_tuner.errors.FailedTrialError)
+            self._reason = str(error) if expected else f"{type(error).__name__}: {error}"
+            raise
+
     def _try_run_and_update_trial(self, trial, *args, **kwargs):
-        # KerasTuner's own prints a traceback for each failed trial, and keeps nothing shorter.
+        # KerasTuner's own prints a traceback for each failed trial, and lets a trial fail whose
+        # result does not reach the chief.
         try:
             self._run_and_update_trial(trial, *args, **kwargs)
             trial.status = "COMPLETED"
-        except keras_tuner.errors.FatalError:
-            raise
         except Exception as error:
+            if self._reason is None or isinstance(error, keras_tuner.errors.FatalError):
+                raise
             trial.status = "FAILED"
             trial.message = traceback.format_exc()
-            expected = isinstance(error, keras_tuner.errors.FailedTrialError)
-            self._reason = str(error) if expected else f"{type(error).__name__}: {error}"
 
     def on_epoch_begin(self, trial, model, epoch, logs=None):
         super().on_epoch_begin(trial, model, epoch, logs)
