@@ -57,11 +57,13 @@ def read_trial(directory):
     outcome = directory / OUTCOME_FILE
     completed = trial["status"] == "COMPLETED"
     values = trial["hyperparameters"]["values"]
+    # Of a trial that Hyperband goes on with, KerasTuner counts from where it went on.
+    begun = values.get("tuner/initial_epoch", 0)
     return TrialRecord(
         trial_id=trial["trial_id"],
         status=trial["status"],
         score=trial["score"] if completed else None,
-        best_epoch=trial["best_step"] + 1 if completed else None,
+        best_epoch=begun + trial["best_step"] + 1 if completed else None,
         # What Hyperband keeps among them is no choice of a model.
         values={name: value for name, value in values.items() if not name.startswith("tuner/")},
         **(json.loads(outcome.read_text()) if outcome.exists() else {}),
