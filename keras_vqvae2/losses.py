@@ -2,6 +2,8 @@
 
 from keras import ops
 
+from keras_vqvae2.distribution import all_reduce_sum
+
 
 def reconstruction_error(images, reconstruction):
     """Mean squared error of each image, on the [-1, 1] signal the networks work on.
@@ -35,6 +37,9 @@ def code_nll(codes, logits):
 def weighted_mean(values, sample_weight=None):
     """Mean over the batch, as Keras weighs it: `sum(w * v) / B`.
 
+    A replica gets its share, divided by the size `B` of the global batch: the shares of all
+    replicas, empty ones among them, and their gradients add up to those of the global batch.
+
     Args:
         values: float32 tensor `[B]`.
         sample_weight: float tensor `[B]` or None.
@@ -44,4 +49,16 @@ def weighted_mean(values, sample_weight=None):
     """
     if sample_weight is not None:
         values = values * ops.reshape(ops.cast(sample_weight, values.dtype), (-1,))
-    return ops.mean(values)
+    return ops.sum(values) / global_batch_size(values)
+
+
+def global_batch_size(values):
+    """Return the size of the batch on all replicas.
+
+    Args:
+        values: tensor `[B, ...]`, this replica's part of the batch.
+
+    Returns:
+        float32 scalar.
+    """
+    return all_reduce_sum(ops.cast(ops.shape(values)[0], "float32"))

@@ -27,7 +27,8 @@ class CodeBatches(EpochBatches):
         vqvae: the `VQVAE2` that will decode; codes of other weights are refused. None skips this.
         with_labels: whether elements carry the labels, if there are any.
         drop_remainder: whether an incomplete last batch is left out.
-        **kwargs: `workers`, `use_multiprocessing`, `max_queue_size` of `keras.utils.PyDataset`.
+        **kwargs: `multiple_of` and `part`, of several devices or processes on JAX; `workers`,
+            `use_multiprocessing` and `max_queue_size` of `keras.utils.PyDataset`.
 
     Attributes:
         code_shapes: the grid `(H, W)` of each level, coarse to fine.

@@ -42,33 +42,56 @@ class EpochBatches(keras.utils.PyDataset):
         shuffle: whether the order changes from epoch to epoch; else it is that of the data.
         seed: integer of at least 0.
         drop_remainder: whether an incomplete last batch is left out.
+        multiple_of: the last batch is cut to a multiple of this: of the devices of
+            `keras.distribution`, among which it has to be divided evenly.
+        part: `(index, count)`: of each batch only this part, where each of several processes feeds
+            its own. `distribution.data_options()` gives it with `multiple_of`.
         **kwargs: `workers`, `use_multiprocessing`, `max_queue_size` of `keras.utils.PyDataset`.
 
     Raises:
         ValueError: if an argument is out of its range, or no batch is left.
     """
 
-    def __init__(self, num_examples, batch_size, *, shuffle, seed, drop_remainder, **kwargs):
+    def __init__(
+        self,
+        num_examples,
+        batch_size,
+        *,
+        shuffle,
+        seed,
+        drop_remainder,
+        multiple_of=1,
+        part=(0, 1),
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.num_examples = num_examples
         self.batch_size = checks.positive_int("batch_size", batch_size)
         self.shuffle = bool(shuffle)
         self.seed = check_seed(seed)
         self.drop_remainder = bool(drop_remainder)
+        self.multiple_of = checks.positive_int("multiple_of", multiple_of)
+        self.part = tuple(part)
+        if self.batch_size % self.multiple_of or self.multiple_of % self.part[1]:
+            raise ValueError(
+                f"`batch_size` must be a multiple of the {multiple_of} devices, and these of the "
+                f"{part[1]} processes. Received: batch_size={batch_size}"
+            )
         self.epoch = 0
         self._in_epoch = False
         if len(self) == 0:
             raise ValueError(
                 f"`batch_size` must be at most the {num_examples} examples with "
-                f"drop_remainder=True. Received: batch_size={batch_size}"
+                f"drop_remainder=True, and `multiple_of` in any case. Received: "
+                f"batch_size={batch_size}, multiple_of={multiple_of}"
             )
 
     def __len__(self):
         complete, rest = divmod(self.num_examples, self.batch_size)
-        return complete + (rest > 0 and not self.drop_remainder)
+        return complete + (rest >= self.multiple_of and not self.drop_remainder)
 
     def batch_indices(self, batch):
-        """Return which examples a batch of the present epoch holds.
+        """Return which examples this process's part of a batch of the present epoch holds.
 
         Args:
             batch: the batch's number, in `[0, len(self))`.
@@ -78,10 +101,14 @@ class EpochBatches(keras.utils.PyDataset):
         """
         if not 0 <= batch < len(self):
             raise IndexError(f"`batch` must lie in [0, {len(self)}). Received: batch={batch}")
-        rows = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
+        start = batch * self.batch_size
+        size = min(self.batch_size, self.num_examples - start)
+        size -= size % self.multiple_of
+        index, count = self.part
+        rows = slice(start + size * index // count, start + size * (index + 1) // count)
         if self.shuffle:
             return epoch_order(self.num_examples, self.seed, self.epoch)[rows]
-        return np.arange(*rows.indices(self.num_examples))
+        return np.arange(rows.start, rows.stop)
 
     def on_epoch_begin(self):
         self._in_epoch = True

@@ -19,7 +19,8 @@ class ImageBatches(EpochBatches):
         shift: by how many pixels an image may move along each axis, its edge repeated.
         with_labels: whether an element is `(images, labels)` rather than `images`.
         drop_remainder: whether an incomplete last batch is left out.
-        **kwargs: `workers`, `use_multiprocessing`, `max_queue_size` of `keras.utils.PyDataset`.
+        **kwargs: `multiple_of` and `part`, of several devices or processes on JAX; `workers`,
+            `use_multiprocessing` and `max_queue_size` of `keras.utils.PyDataset`.
 
     Returns:
         On indexing: uint8 `[B, H, W, C]`, with `with_labels` a pair with int32 `[B]`.

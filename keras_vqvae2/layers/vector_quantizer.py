@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_vqvae2 import checks
+from keras_vqvae2.distribution import GlobalRows, all_reduce_sum
 from keras_vqvae2.ops import (
     code_statistics,
     kmeans,
@@ -32,6 +33,9 @@ class VectorQuantizer(keras.layers.Layer):
     The first training batch starts the codebook: vectors of the batch, improved by k-means. A code
     whose count falls below `restart_threshold` times the fair share `sum(counts) / K` is dead; it
     starts again at a random vector of the batch, its count and its sum with it.
+
+    Replicas of `tf.distribute` share one batch: statistics, k-means and restarts are those of all
+    of them, so that the codebook is the same on every replica, and on one device.
 
     All of this is computed in float32 whatever the dtype policy; `quantized` has the policy's
     compute dtype.
@@ -170,11 +174,12 @@ class VectorQuantizer(keras.layers.Layer):
         float_inputs = ops.cast(inputs, "float32")
         vectors = ops.stop_gradient(ops.reshape(float_inputs, (-1, self.embedding_dim)))
         update = training and self.trainable
-        codebook = self._start(vectors) if update else self.codebook
+        batch = GlobalRows(vectors) if update else None
+        codebook = self._start(batch) if update else self.codebook
         codes = nearest_code(vectors, codebook)
         quantized = ops.reshape(ops.take(codebook, codes, axis=0), shape)
         if update:
-            self._follow(vectors, codes)
+            self._follow(batch, vectors, codes)
         errors = ops.square(float_inputs - ops.stop_gradient(quantized))
         commitment = ops.mean(errors, axis=tuple(range(1, len(inputs.shape))))
         return {
@@ -183,33 +188,35 @@ class VectorQuantizer(keras.layers.Layer):
             "commitment_loss": self.commitment_cost * commitment,
         }
 
-    def _random_vectors(self, vectors):
+    def _random_vectors(self, batch):
         """One vector of the batch for each code, all different where the batch is large enough."""
-        count = ops.shape(vectors)[0]
-        order = ops.argsort(keras.random.uniform((count,), seed=self.seed_generator))
-        return ops.take(vectors, ops.take(order, ops.arange(self.num_embeddings) % count), axis=0)
+        order = ops.argsort(keras.random.uniform((batch.count,), seed=self.seed_generator))
+        return batch.take(ops.take(order, ops.arange(self.num_embeddings) % batch.count))
 
-    def _start(self, vectors):
+    def _start(self, batch):
         """The codebook, or k-means of this batch while there is none."""
-        start = self._random_vectors(vectors)
+        start = self._random_vectors(batch)
+        started = self.initialized > 0.5
+        vectors = batch.gather(ops.logical_not(started))
         return ops.cond(
-            self.initialized > 0.5,
+            started,
             lambda: self.codebook,
             lambda: kmeans(vectors, start, self.kmeans_iterations),
         )
 
-    def _follow(self, vectors, codes):
+    def _follow(self, batch, vectors, codes):
         """Move the averages towards this batch and start dead codes again."""
         # Nothing of the first codebook is kept: the first batch enters with all its weight.
         decay = self.decay * self.initialized
-        counts, sums = code_statistics(vectors, codes, self.num_embeddings)
+        statistics = code_statistics(batch.own(vectors), batch.own(codes), self.num_embeddings)
+        counts, sums = all_reduce_sum(statistics)
         counts = decay * self.counts + (1.0 - decay) * counts
         sums = decay * self.sums + (1.0 - decay) * sums
         if self.restart_threshold:
             fair_share = ops.mean(counts)
             dead = counts < self.restart_threshold * fair_share
             counts = ops.where(dead, fair_share, counts)
-            fresh = fair_share * self._random_vectors(vectors)
+            fresh = fair_share * self._random_vectors(batch)
             sums = ops.where(dead[:, None], fresh, sums)
         self.counts.assign(counts)
         self.sums.assign(sums)

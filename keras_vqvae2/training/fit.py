@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_vqvae2.distribution import check_compiled
+
 
 class CheckedFit:
     """`fit` and `evaluate` that refuse wrong data before any step is compiled.
@@ -26,7 +28,8 @@ class CheckedFit:
             `keras.callbacks.History`.
 
         Raises:
-            ValueError: if the data is empty or does not fit the model.
+            ValueError: if the data is empty or does not fit the model, or the options of `compile`
+                do not fit the replicas.
         """
         self._check("x", x, y)
         y = _targets(y, kwargs.get("sample_weight"))
@@ -63,6 +66,7 @@ class CheckedFit:
         return super().evaluate(x, y, *args, **kwargs)
 
     def _check(self, name, x, y=None):
+        check_compiled(self)
         if x is None:
             raise ValueError(f"`{name}` must be arrays or a dataset. Received: {name}=None")
         if isinstance(x, keras.utils.PyDataset):

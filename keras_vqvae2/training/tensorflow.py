@@ -1,6 +1,10 @@
 """The training and evaluation steps on TensorFlow."""
 
+import keras
 import tensorflow as tf
+
+from keras_vqvae2.distribution import is_multi_worker, num_replicas, run_on_batch
+from keras_vqvae2.losses import global_batch_size
 
 
 class TrainStep:
@@ -16,7 +20,7 @@ class TrainStep:
         """Follow the gradient of one batch; return the metrics so far."""
         inputs, sample_weight = self.unpack(data)
         with tf.GradientTape() as tape:
-            outputs = self.forward(inputs, training=True)
+            outputs = self._forward(inputs, training=True)
             loss = self.compute_loss(inputs, None, outputs, sample_weight, training=True)
             scaled = self.optimizer.scale_loss(loss)  # of float16
         weights = self.trainable_weights
@@ -26,12 +30,34 @@ class TrainStep:
     def test_step(self, data):
         """Evaluate one batch; return the metrics so far."""
         inputs, sample_weight = self.unpack(data)
-        outputs = self.forward(inputs, training=False)
+        outputs = self._forward(inputs, training=False)
         loss = self.compute_loss(inputs, None, outputs, sample_weight, training=False)
         return self._logs(loss, inputs, outputs, sample_weight)
 
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        # Under a strategy Keras builds optimizer and metrics from a batch averaged over replicas,
+        # which fails between processes, and from its `x`, which here `unpack` makes of it.
+        strategy = self._distribute_strategy
+        if strategy is None:
+            return
+        if iterator is not None:
+            _, _, batches = next(iter(iterator))
+            data_batch = keras.tree.map_structure(
+                lambda value: strategy.experimental_local_results(value)[0], next(batches)
+            )
+        inputs, sample_weight = self.unpack(data_batch)
+        with strategy.scope():
+            self._symbolic_build(data_batch=(inputs, None, sample_weight))
+
+    def _forward(self, inputs, training):
+        return run_on_batch(lambda batch: self.forward(batch, training=training), inputs)
+
     def _logs(self, loss, inputs, outputs, sample_weight):
-        batch_size = tf.shape(tf.nest.flatten(inputs)[0])[0]
-        self._loss_tracker.update_state(loss, sample_weight=batch_size)
+        # The loss is a replica's share. Metrics add up over the replicas when an epoch reads them.
+        replicas = num_replicas()
+        batch_size = global_batch_size(tf.nest.flatten(inputs)[0])
+        self._loss_tracker.update_state(loss * replicas, sample_weight=batch_size / replicas)
         prediction = self.update_metrics(inputs, outputs, sample_weight)
-        return self.compute_metrics(inputs, None, prediction, sample_weight)
+        logs = self.compute_metrics(inputs, None, prediction, sample_weight)
+        # Between processes Keras averages over the first axis, which scalars lack.
+        return {k: v[None] for k, v in logs.items()} if is_multi_worker() else logs

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keras_vqvae2.datasets import ImageBatches
+from keras_vqvae2.datasets.epoch_batches import EpochBatches
 
 
 def _numbered(count):
@@ -172,3 +173,18 @@ def test_a_run_taken_up_again_goes_on_with_the_batches_it_would_have_had(tmp_pat
 def test_wrong_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         ImageBatches(random_images(10), **{"batch_size": 4, **options})
+
+
+def test_the_parts_of_a_batch_are_the_batch():
+    options = {"shuffle": True, "seed": 3, "drop_remainder": False}
+    whole = EpochBatches(23, 8, **options)
+    parts = [EpochBatches(23, 8, multiple_of=4, part=(i, 2), **options) for i in range(2)]
+    assert len(whole) == len(parts[0]) == 3
+    for batch in range(3):
+        rows = np.concatenate([part.batch_indices(batch) for part in parts])
+        np.testing.assert_array_equal(rows, whole.batch_indices(batch)[: len(rows)])
+        # 7 are left at last, and 4 devices share 4 of them.
+        assert len(rows) == (8, 8, 4)[batch]
+    assert len(EpochBatches(19, 8, multiple_of=4, **options)) == 2
+    with pytest.raises(ValueError, match="`batch_size` must be a multiple of the 3 devices"):
+        EpochBatches(23, 8, multiple_of=3, **options)

@@ -1,0 +1,223 @@
+"""Train both stages on one device and on two replicas, and compare what they learned.
+
+    python benchmarks/distribution.py                                 # print the table
+    python benchmarks/distribution.py --write docs/distribution.md    # put it there
+
+Each way of training runs in processes of its own, on one machine without a GPU: two logical devices
+of TensorFlow, two processes that talk over loopback, two host devices of JAX, two JAX processes.
+All see the same global batches.
+"""
+
+import argparse
+import functools
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+WAYS = {
+    "one-tensorflow": ("tensorflow", 1),
+    "mirrored": ("tensorflow", 1),
+    "multiworker": ("tensorflow", 2),
+    "one-jax": ("jax", 1),
+    "data-parallel": ("jax", 1),
+    "jax-processes": ("jax", 2),
+}
+TITLES = {
+    "mirrored": "TensorFlow, `MirroredStrategy`, 2 logical CPUs",
+    "multiworker": "TensorFlow, `MultiWorkerMirroredStrategy`, 2 processes",
+    "data-parallel": "JAX, `DataParallel`, 2 host devices",
+    "jax-processes": "JAX, `DataParallel`, 2 processes",
+}
+BATCH_SIZE = 16
+MARKERS = ("<!-- benchmark: begin -->", "<!-- benchmark: end -->")
+
+
+def start(way, ports, index):
+    """Begin a way of training; return the context that models are built and trained in.
+
+    Everything that has to come before Keras does is here.
+    """
+    backend, count = WAYS[way]
+    os.environ["KERAS_BACKEND"] = backend
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    addresses = [f"127.0.0.1:{port}" for port in ports]
+    if way == "data-parallel":
+        flags = os.environ.get("XLA_FLAGS", "")
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count=2"
+    if way == "jax-processes":
+        import jax
+
+        jax.config.update("jax_cpu_collectives_implementation", "gloo")
+        jax.distributed.initialize(addresses[0], num_processes=count, process_id=index)
+    if way == "multiworker":
+        task = {"type": "worker", "index": index}
+        os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": addresses}, "task": task})
+    if way == "mirrored":
+        import tensorflow as tf
+
+        (cpu,) = tf.config.list_physical_devices("CPU")
+        two = [tf.config.LogicalDeviceConfiguration()] * 2
+        tf.config.set_logical_device_configuration(cpu, two)
+        return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope
+    from keras_vqvae2 import distribution
+
+    kind = {"multiworker": "multiworker", "data-parallel": "data-parallel"}
+    kind["jax-processes"] = "data-parallel"
+    return distribution.start(kind.get(way)).scope
+
+
+def train(way, ports, index, file, side=32, blocks=1, steps=20):
+    """Train both stages; save codebooks, kernels and metrics.
+
+    Args:
+        way: name in `WAYS`.
+        ports: of this machine, one a process.
+        index: of this process.
+        file: for the results.
+        side: of the images, 32 divided by a power of two.
+        blocks: of the networks; fewer are quicker to trace.
+        steps: of each stage, rounded down to whole epochs of 4 or 5.
+    """
+    scope = start(way, ports, index)
+    import keras
+
+    import keras_vqvae2 as kv
+    from keras_vqvae2.datasets.epoch_batches import EpochBatches
+    from keras_vqvae2.distribution import data_options
+
+    class ArrayCodes(EpochBatches):
+        """Codes in memory, in the order and the parts of `CodeBatches`."""
+
+        def __init__(self, codes):
+            super().__init__(len(codes[0]), BATCH_SIZE, drop_remainder=False, **options)
+            self.codes = codes
+
+        def __getitem__(self, index):
+            rows = self.batch_indices(index)
+            return (tuple(level[rows] for level in self.codes),)
+
+    images = kv.datasets.load("emoji32", "train").images[:, :: 32 // side, :: 32 // side]
+    # After four whole batches one example is left: a replica of TensorFlow goes without, and JAX
+    # leaves out what its devices cannot share.
+    options = {"multiple_of": 2} if WAYS[way][0] == "jax" else {}
+    options.update(data_options(), shuffle=True, seed=0)
+    size = 4 * BATCH_SIZE + 1
+    with scope():
+        keras.utils.set_random_seed(0)
+        vqvae = kv.VQVAE2(
+            images.shape[1:],
+            filters=16,
+            num_residual_blocks=blocks,
+            embedding_dim=8,
+            num_embeddings=32,
+            # Often enough for some codes to die within so few steps.
+            quantizer_options={"restart_threshold": 0.3},
+        )
+        priors = kv.HierarchicalPrior.from_vqvae(vqvae, filters=16, num_blocks=blocks + 1)
+        for model in (vqvae, priors):
+            model.compile(keras.optimizers.SGD(0.05, momentum=0.9))
+    rng = np.random.default_rng(0)
+    codes = [rng.integers(0, 32, (size + 2, *shape)) for shape in vqvae.code_shapes]
+    results = {}
+    make_images = functools.partial(kv.ImageBatches, batch_size=BATCH_SIZE, **options)
+    for name, model, data, validation in (
+        ("vqvae", vqvae, make_images(images[:size]), make_images(images[size : 2 * size + 2])),
+        ("prior", priors, ArrayCodes([level[:size] for level in codes]), ArrayCodes(codes)),
+    ):
+        logs = model.fit(
+            data, epochs=steps // len(data), validation_data=validation, verbose=0
+        ).history
+        results.update({f"{name} metrics {key}": np.array(value) for key, value in logs.items()})
+        for number, variable in enumerate(model.trainable_variables):
+            results[f"{name} kernels {number}"] = keras.ops.convert_to_numpy(variable)
+    for level, quantizer in zip(vqvae.level_names, vqvae.quantizers, strict=True):
+        results[f"vqvae codebook {level}"] = keras.ops.convert_to_numpy(quantizer.codebook)
+    np.savez(file, **results)
+
+
+def free_ports(count):
+    """Return ports of this machine that nothing listens on."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [server.getsockname()[1] for server in sockets]
+    for server in sockets:
+        server.close()
+    return ports
+
+
+def run(way, folder, limit=300, **sizes):
+    """Run a way of training in processes of its own; return the results of each.
+
+    Args:
+        way: name in `WAYS`.
+        folder: for the files of the results.
+        limit: seconds after which the processes are killed: one that fails may leave the others
+            waiting for it.
+        **sizes: of `train`.
+
+    Returns:
+        List of dictionaries from names to arrays, one a process.
+    """
+    count = WAYS[way][1]
+    files = [Path(folder) / f"{way}-{index}.npz" for index in range(count)]
+    shared = {"way": way, "ports": free_ports(count), **sizes}
+    processes = []
+    for index, file in enumerate(files):
+        arguments = json.dumps({**shared, "index": index, "file": str(file)})
+        processes.append(subprocess.Popen([sys.executable, __file__, "--train", arguments]))
+    try:
+        codes = [process.wait(limit) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    if any(codes):
+        raise RuntimeError(f"{way} failed: {codes}")
+    return [dict(np.load(file)) for file in files]
+
+
+def difference(one, others, kind):
+    """Return the largest difference of a kind of results between one device and replicas."""
+    keys = [key for key in one if key.startswith(kind)]
+    return max(float(abs(one[key] - other[key]).max()) for key in keys for other in others)
+
+
+def main():
+    """Run all ways, print the table, and write it where asked to."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--write", type=Path, help="Markdown file with the markers of the table")
+    parser.add_argument("--train", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.train:
+        train(**json.loads(options.train))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        results = {way: run(way, folder) for way in WAYS}
+    kinds = {
+        "codebooks": "vqvae codebook",
+        "kernels": "vqvae kernels",
+        "metrics": "vqvae metrics",
+        "prior's kernels": "prior kernels",
+        "prior's metrics": "prior metrics",
+    }
+    lines = [["replicas", *kinds], ["---"] * (len(kinds) + 1)]
+    for way, title in TITLES.items():
+        (one,) = results[f"one-{WAYS[way][0]}"]
+        values = [difference(one, results[way], kind) for kind in kinds.values()]
+        lines.append([title, *(f"{value:.0e}" for value in values)])
+    text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    print(text)
+    if options.write is not None:
+        begin, end = map(re.escape, MARKERS)
+        block = f"{MARKERS[0]}\n{text}\n{MARKERS[1]}"
+        page = re.sub(f"{begin}.*{end}", lambda _: block, options.write.read_text(), flags=re.S)
+        options.write.write_text(page)
+
+
+if __name__ == "__main__":
+    main()

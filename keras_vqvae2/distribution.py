@@ -1,0 +1,378 @@
+"""The one door to replicas: sums over all of them, and rows as if they lay in one batch.
+
+In a replica context of `tf.distribute` a layer sees its replica's part of the batch. Under
+`keras.distribution` on JAX it sees the whole batch, as on one device: there, and outside any
+replica context, everything here is the identity.
+"""
+
+import contextlib
+import contextvars
+import dataclasses
+import json
+import os
+from typing import Any
+
+import keras
+from keras import ops
+
+# Whether the batch that this replica runs on is a stand-in for an empty one, a bool tensor.
+_STAND_IN = contextvars.ContextVar("stand_in", default=False)
+
+
+KINDS = ("mirrored", "multiworker", "data-parallel")
+
+
+@dataclasses.dataclass(frozen=True)
+class Workers:
+    """The processes of a training and this one's place among them, as `start` gives it.
+
+    Attributes:
+        scope: function without arguments that returns a context: models are built and compiled in
+            it.
+        index: this process's number; 0 is the chief, which alone writes checkpoints and reports.
+        count: how many processes there are.
+        strategy: of `tf.distribute`, or None.
+    """
+
+    scope: Any = contextlib.nullcontext
+    index: int = 0
+    count: int = 1
+    strategy: Any = None
+
+    @property
+    def is_chief(self):
+        """Whether this process writes what all of them would write alike."""
+        return self.index == 0
+
+    @property
+    def place(self):
+        """`(index, count)`."""
+        return self.index, self.count
+
+    def wait(self):
+        """Wait until all processes have come here."""
+        if self.count == 1:
+            return
+        if self.strategy is None:
+            from jax.experimental import multihost_utils
+
+            multihost_utils.sync_global_devices("wait")
+        else:
+            self.strategy.run(all_reduce_sum, (ops.ones(()),))
+
+
+def start(kind=None):
+    """Begin to train on several devices or processes.
+
+    Call it before anything else makes TensorFlow or JAX compute, and in each process once.
+
+    Args:
+        kind: None for one device; "mirrored" for all GPUs of this process and "multiworker" for the
+            processes that the environment's `TF_CONFIG` names, on the TensorFlow backend;
+            "data-parallel" for all devices that JAX sees, those of other processes among them, if
+            `jax.distributed` was initialized before Keras was imported.
+
+    Returns:
+        `Workers`.
+
+    Raises:
+        ValueError: if the kind is not known or is of the other backend, or `TF_CONFIG` does not
+            name this process as a worker.
+
+    Example:
+
+    >>> workers = start()
+    >>> with workers.scope():
+    ...     model = keras.Sequential([keras.layers.Dense(1)])
+    >>> workers.is_chief
+    True
+    """
+    _check_kind(kind)
+    if kind is None:
+        return Workers()
+    backend = "jax" if kind == "data-parallel" else "tensorflow"
+    if keras.backend.backend() != backend:
+        raise ValueError(
+            f"`distribute` {kind} is of the {backend} backend: set KERAS_BACKEND={backend}. "
+            f"Received: backend={keras.backend.backend()}"
+        )
+    if kind == "data-parallel":
+        import jax
+
+        # `EpochBatches` gives each process its own part.
+        distribution = keras.distribution.DataParallel(auto_shard_dataset=False)
+        keras.distribution.set_distribution(distribution)
+        return Workers(index=jax.process_index(), count=jax.process_count())
+    import tensorflow as tf
+
+    if kind == "mirrored":
+        strategy = tf.distribute.MirroredStrategy()
+        return Workers(strategy.scope, strategy=strategy)
+    place = apart(kind).place
+    strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    return Workers(strategy.scope, *place, strategy)
+
+
+def apart(kind=None):
+    """Return this process's place among the workers, without any connection between them.
+
+    For work that the workers divide by number alone: each may be killed and start again.
+
+    Args:
+        kind: as of `start`.
+
+    Returns:
+        `Workers`: one of several with "multiworker", by the environment's `TF_CONFIG`.
+
+    Raises:
+        ValueError: if the kind is not known, or `TF_CONFIG` does not name this process as a worker.
+
+    Example:
+
+    >>> apart().place
+    (0, 1)
+    """
+    _check_kind(kind)
+    if kind != "multiworker":
+        return Workers()
+    try:
+        config = json.loads(os.environ["TF_CONFIG"])
+        count = len(config["cluster"]["worker"])
+        index = int(config["task"]["index"])
+        if config["task"]["type"] != "worker" or not 0 <= index < count:
+            raise ValueError
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(
+            "`distribute` multiworker needs TF_CONFIG in the environment, with the addresses of "
+            "all workers under `cluster` and this one's place under `task`. "
+            f"Received: TF_CONFIG={os.environ.get('TF_CONFIG')!r}"
+        ) from None
+    return Workers(index=index, count=count)
+
+
+@contextlib.contextmanager
+def peers(workers):
+    """Turn the errors that another worker's end leaves here into a ValueError that says so.
+
+    Args:
+        workers: `Workers`.
+
+    Example:
+
+    >>> with peers(start()):
+    ...     pass
+    """
+    if workers.strategy is None or workers.count == 1:
+        yield
+        return
+    import tensorflow as tf
+
+    try:
+        yield
+    except (
+        tf.errors.UnavailableError,
+        tf.errors.AbortedError,
+        tf.errors.InternalError,
+        tf.errors.CancelledError,
+        tf.errors.DeadlineExceededError,
+    ) as error:
+        raise ValueError(
+            "Another worker has ended or cannot be reached. Start all workers again with the same "
+            "command: they go on after the last complete epoch. Received: "
+            f"{type(error).__name__}: {error.message.splitlines()[0]}"
+        ) from error
+
+
+def data_options():
+    """Return what `ImageBatches` and `CodeBatches` need to feed several devices.
+
+    Returns:
+        Dictionary of their keyword arguments: `multiple_of` and `part` under `keras.distribution`.
+        Empty elsewhere: `tf.distribute` divides batches itself.
+
+    Example:
+
+    >>> data_options()
+    {}
+    """
+    distribution = keras.distribution.distribution()
+    if distribution is None:
+        return {}
+    import jax
+
+    part = (jax.process_index(), jax.process_count())
+    return {"multiple_of": int(distribution.device_mesh.devices.size), "part": part}
+
+
+def num_replicas():
+    """Return how many replicas take this step together; 1 outside a replica context."""
+    context = _replica_context()
+    return 1 if context is None else context.num_replicas_in_sync
+
+
+def all_reduce_sum(values):
+    """Sum over all replicas.
+
+    Args:
+        values: tensor, or nest of tensors, of the same shape on every replica.
+
+    Returns:
+        The same nest: on every replica the sum; outside a replica context `values` itself.
+
+    Example:
+
+    >>> all_reduce_sum(3.0)
+    3.0
+    """
+    context = _replica_context()
+    if context is None:
+        return values
+    import tensorflow as tf
+
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, values)
+
+
+def run_on_batch(function, inputs):
+    """Run a function of this replica's batch, also where that is empty.
+
+    TensorFlow's convolutions on a CPU give an empty batch a wrong shape. An example of zeros stands
+    in for it: the function's results are cut to none, and `GlobalRows` leaves out its rows.
+
+    Args:
+        function: callable of `inputs` that returns a nest of tensors `[B, ...]`.
+        inputs: nest of tensors `[B, ...]`.
+
+    Returns:
+        The function's nest.
+
+    Example:
+
+    >>> run_on_batch(lambda x: x + 1, ops.array([1, 2])).shape[0]
+    2
+    """
+    if _replica_context() is None:
+        return function(inputs)
+    size = ops.shape(keras.tree.flatten(inputs)[0])[0]
+
+    def padded(x):
+        return ops.concatenate([x, ops.zeros((ops.where(size == 0, 1, 0), *x.shape[1:]), x.dtype)])
+
+    token = _STAND_IN.set(size == 0)
+    try:
+        outputs = function(keras.tree.map_structure(padded, inputs))
+    finally:
+        _STAND_IN.reset(token)
+    return keras.tree.map_structure(lambda y: y[:size], outputs)
+
+
+class GlobalRows:
+    """The rows of a batch on all replicas, numbered in the order of the global batch.
+
+    Args:
+        rows: tensor `[n, D]`, this replica's part; `n` may differ from replica to replica.
+
+    Attributes:
+        count: rows on all replicas together.
+
+    Example:
+
+    >>> batch = GlobalRows(ops.array([[1.0], [2.0], [3.0]]))
+    >>> ops.convert_to_numpy(batch.take(ops.array([2, 0]))).tolist()
+    [[3.0], [1.0]]
+    """
+
+    def __init__(self, rows):
+        self._rows = rows
+        self._size = self.count = ops.shape(rows)[0]
+        self._context = _replica_context()
+        if self._context is not None:
+            self._size = ops.where(_STAND_IN.get(), 0, self._size)
+            self._rows = rows[: self._size]
+            replicas = ops.arange(self._context.num_replicas_in_sync)
+            me = self._context.replica_id_in_sync_group
+            sizes = all_reduce_sum(ops.where(replicas == me, self._size, 0))
+            self.count = ops.sum(sizes)
+            self._first = ops.sum(ops.where(replicas < me, sizes, 0))
+
+    def own(self, values):
+        """Return what belongs to this replica's rows of values `[n, ...]`, one a row."""
+        return values if self._context is None else values[: self._size]
+
+    def take(self, indices):
+        """Return some rows, the same on every replica.
+
+        Args:
+            indices: int tensor `[k]` in `[0, count)`, the same on every replica.
+
+        Returns:
+            Tensor `[k, D]`.
+        """
+        if self._context is None:
+            return ops.take(self._rows, indices, axis=0)
+        # Every row has one owner; the others add zeros.
+        local = indices - self._first
+        padded = ops.concatenate([self._rows, ops.zeros((1, self._rows.shape[1]))])
+        here = (local >= 0) & (local < self._size)
+        return all_reduce_sum(ops.take(padded, ops.where(here, local, self._size), axis=0))
+
+    def gather(self, wanted):
+        """Return all rows, the same on every replica, if they are wanted.
+
+        Replicas cannot talk inside `ops.cond`, so a branch that needs the rows gets them from
+        here; where they are not wanted a single row of no meaning travels.
+
+        Args:
+            wanted: bool scalar, the same on every replica.
+
+        Returns:
+            Tensor `[count, D]`.
+        """
+        if self._context is None:
+            return self._rows
+        dim = self._rows.shape[1]
+        after = self.count - self._first - self._size
+        placed = ops.concatenate(
+            [ops.zeros((self._first, dim)), self._rows, ops.zeros((after, dim))]
+        )
+        return all_reduce_sum(placed[: ops.where(wanted, self.count, 1)])
+
+
+def check_compiled(model):
+    """Raise a ValueError if a model was compiled with options that replicas cannot run.
+
+    Args:
+        model: a compiled `keras.Model`.
+    """
+    strategy = getattr(model, "distribute_strategy", None)
+    if strategy is None or strategy.num_replicas_in_sync == 1:
+        return
+    for name, only in (("steps_per_execution", 1), ("jit_compile", False)):
+        if (value := getattr(model, name)) != only:
+            # A graph that failed to compile would take later ones of its process with it.
+            raise ValueError(
+                f"`{name}` must be {only} on several replicas of a `tf.distribute` strategy, which "
+                f"cannot run it. Received: {name}={value}"
+            )
+
+
+def is_multi_worker():
+    """Return whether this replica's strategy spans several processes."""
+    context = _replica_context()
+    return context is not None and (
+        context.num_replicas_in_sync > len(context.strategy.extended.worker_devices)
+    )
+
+
+def _check_kind(kind):
+    if kind is not None and kind not in KINDS:
+        raise ValueError(f"`distribute` must be one of {', '.join(KINDS)}. Received: {kind!r}")
+
+
+def _replica_context():
+    """TensorFlow's replica context where there are several replicas, else None."""
+    if keras.backend.backend() != "tensorflow":
+        return None
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    return context if context is not None and context.num_replicas_in_sync > 1 else None

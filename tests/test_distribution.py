@@ -1,0 +1,91 @@
+"""The same training on one device and on two replicas, each in processes of its own.
+
+What is trained and how is in `benchmarks/distribution.py`, which compares at a larger size.
+"""
+
+import importlib.util
+from pathlib import Path
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+
+from keras_vqvae2 import distribution
+
+SIZES = {"side": 8, "blocks": 0, "steps": 10}
+SCRIPT = Path(__file__).parents[1] / "benchmarks" / "distribution.py"
+
+
+@pytest.fixture(scope="module")
+def benchmark():
+    spec = importlib.util.spec_from_file_location("benchmark_distribution", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def one_device(benchmark, tmp_path_factory):
+    """The results of one device, trained in the process of the tests."""
+    file = tmp_path_factory.mktemp("one") / "one.npz"
+    benchmark.train(f"one-{keras.backend.backend()}", [], 0, file, **SIZES)
+    return dict(np.load(file))
+
+
+def check(benchmark, one_device, way, folder):
+    if benchmark.WAYS[way][0] != keras.backend.backend():
+        pytest.skip(f"needs the {benchmark.WAYS[way][0]} backend")
+    results = benchmark.run(way, folder, limit=240, **SIZES)
+    for result in results:
+        assert set(result) == set(one_device)
+        for key, value in one_device.items():
+            # Ten steps in float32, of sums in another order.
+            np.testing.assert_allclose(result[key], value, rtol=1e-5, atol=1e-5, err_msg=key)
+
+
+@pytest.mark.slow
+def test_mirrored_replicas_learn_what_one_device_learns(benchmark, one_device, tmp_path):
+    """With k-means, restarts, and a last batch that leaves a replica without any example."""
+    check(benchmark, one_device, "mirrored", tmp_path)
+
+
+@pytest.mark.slow
+def test_workers_learn_what_one_device_learns(benchmark, one_device, tmp_path):
+    check(benchmark, one_device, "multiworker", tmp_path)
+
+
+@pytest.mark.slow
+def test_devices_of_jax_learn_what_one_device_learns(benchmark, one_device, tmp_path):
+    check(benchmark, one_device, "data-parallel", tmp_path)
+
+
+@pytest.mark.parametrize(("name", "value"), [("steps_per_execution", 2), ("jit_compile", True)])
+def test_options_that_replicas_cannot_run_are_refused(name, value):
+    options = {"steps_per_execution": 1, "jit_compile": False, name: value}
+    for replicas in (1, 2):
+        strategy = SimpleNamespace(num_replicas_in_sync=replicas)
+        model = SimpleNamespace(distribute_strategy=strategy, **options)
+        if replicas == 1:
+            distribution.check_compiled(model)
+    with pytest.raises(ValueError, match=f"`{name}` must be .* several replicas.*{name}={value}"):
+        distribution.check_compiled(model)
+
+
+def test_a_kind_of_replicas_is_checked():
+    with pytest.raises(ValueError, match="`distribute` must be one of mirrored.*Received: 'two'"):
+        distribution.start("two")
+    other = "mirrored" if keras.backend.backend() == "jax" else "data-parallel"
+    with pytest.raises(ValueError, match=f"`distribute` {other} is of the .* backend.*Received"):
+        distribution.start(other)
+
+
+def test_one_device_is_left_alone():
+    workers = distribution.start()
+    assert (workers.is_chief, workers.count, workers.strategy) == (True, 1, None)
+    assert distribution.data_options() == {}
+    values = keras.ops.ones(3)
+    assert distribution.all_reduce_sum(values) is values
+    assert distribution.num_replicas() == 1
+    rows = distribution.GlobalRows(keras.ops.ones((3, 2)))
+    assert rows.own(values) is values
