@@ -121,7 +121,8 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
         self.num_blocks = options["num_blocks"]
         self.num_classes = num_classes
         self.dropout = options["dropout"]
-        self._policy = policy
+        # Of the model too: `compile` scales the loss by it.
+        self.dtype_policy = self._policy = policy
 
         self.level_names = names
         self.level_priors = level_priors

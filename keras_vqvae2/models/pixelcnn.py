@@ -150,7 +150,8 @@ class PixelCNN(TrainStep, CheckedFit, keras.Model):
         self.context_num_embeddings = context_num_embeddings
         self.num_classes = num_classes
         self.dropout = dropout
-        self._policy = policy
+        # Of the model too: `compile` scales the loss by it.
+        self.dtype_policy = self._policy = policy
 
         self.conditioner = conditioner
         self._bits = BitsPerDim(code_shape[0] * code_shape[1], name="bits_per_code")

@@ -166,7 +166,8 @@ class VQVAE2(TrainStep, CheckedFit, keras.Model):
         self.commitment_cost = commitment_cost
         self.strides = strides
         self.quantizer_options = dict(quantizer_options or {})
-        self._policy = policy
+        # Of the model too: `compile` scales the loss by it.
+        self.dtype_policy = self._policy = policy
 
         self.level_names = names
         self.code_shapes = tuple(tuple(x.shape[1:3]) for x in features)
