@@ -97,39 +97,59 @@ def _command(name, epochs=(), tuned=None):
     return register
 
 
+Distribute = Annotated[
+    str | None,
+    typer.Option(help="Share the work: mirrored, multiworker or data-parallel."),
+]
+
+
 # The library is imported by the commands: `--help` and a wrong flag need not wait for it.
 
 
+def _workers(kind, connect=True):
+    """Take part in a training of several devices; without a connection, in their extraction."""
+    from keras_vqvae2 import distribution
+    from keras_vqvae2.progress import console
+
+    workers = distribution.start(kind) if connect else distribution.apart(kind)
+    console.quiet = not workers.is_chief
+    return workers
+
+
 @_command("demo", epochs=("vqvae_epochs", "prior_epochs"))
-def demo(config):
+def demo(config, distribute: Distribute = None):
     """Run all three stages, draw pictures and write a report."""
+    workers = _workers(distribute)
     from keras_vqvae2 import stages
 
-    stages.demo(config)
+    stages.demo(config, workers)
 
 
 @_command("train-vqvae", epochs=("vqvae_epochs",), tuned="vqvae2")
-def train_vqvae(config):
+def train_vqvae(config, distribute: Distribute = None):
     """Stage 1: learn the images; goes on where an earlier call stopped."""
+    workers = _workers(distribute)
     from keras_vqvae2 import stages
 
-    stages.train_vqvae(config)
+    stages.train_vqvae(config, workers)
 
 
 @_command("extract-codes")
-def extract_codes(config):
+def extract_codes(config, distribute: Distribute = None):
     """Write the codes of the images to disk; goes on where an earlier call stopped."""
+    workers = _workers(distribute, connect=False)
     from keras_vqvae2 import stages
 
-    stages.extract(config)
+    stages.extract(config, workers)
 
 
 @_command("train-prior", epochs=("prior_epochs",), tuned="prior")
-def train_prior(config):
+def train_prior(config, distribute: Distribute = None):
     """Stage 2: learn the codes; goes on where an earlier call stopped."""
+    workers = _workers(distribute)
     from keras_vqvae2 import stages
 
-    stages.train_prior(config)
+    stages.train_prior(config, workers)
 
 
 @_command("tune")

@@ -58,7 +58,10 @@ class Workers:
 
             multihost_utils.sync_global_devices("wait")
         else:
-            self.strategy.run(all_reduce_sum, (ops.ones(()),))
+            import tensorflow as tf
+
+            step = tf.function(self.strategy.run, autograph=False)
+            step(lambda: all_reduce_sum(ops.ones(())))
 
 
 def start(kind=None):

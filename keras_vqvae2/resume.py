@@ -8,6 +8,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_vqvae2.distribution import Workers, peers
+
 
 def fit_resumable(
     model,
@@ -19,6 +21,7 @@ def fit_resumable(
     monitor=None,
     patience=None,
     callbacks=(),
+    workers=None,
 ):
     """Train up to a number of epochs, going on from where an earlier call stopped.
 
@@ -35,9 +38,14 @@ def fit_resumable(
         monitor: name in the logs of what is to become small.
         patience: epochs without a smaller `monitor` that end the training.
         callbacks: further Keras callbacks.
+        workers: `distribution.Workers` of several processes, which all see `directory`; the chief
+            writes to it. None for one process.
 
     Returns:
         A list of dicts: the logs of every epoch so far.
+
+    Raises:
+        ValueError: if another of several processes has ended.
 
     Example:
 
@@ -46,17 +54,23 @@ def fit_resumable(
                   monitor="val_bits_per_code", patience=5)
     ```
     """
-    checkpoints = _Checkpoints(Path(directory), monitor, patience)
-    done = checkpoints.restore(model)
-    if done < epochs and not checkpoints.stale:
-        model.fit(
-            data,
-            epochs=epochs,
-            initial_epoch=done,
-            validation_data=validation_data,
-            callbacks=[*callbacks, checkpoints],
-            verbose=0,
-        )
+    workers = workers or Workers()
+    checkpoints = _Checkpoints(Path(directory), monitor, patience, workers.is_chief)
+    with workers.scope():
+        done = checkpoints.restore(model)
+    with peers(workers):
+        # The chief writes what all have read.
+        workers.wait()
+        if done < epochs and not checkpoints.stale:
+            model.fit(
+                data,
+                epochs=epochs,
+                initial_epoch=done,
+                validation_data=validation_data,
+                callbacks=[*callbacks, checkpoints],
+                verbose=0,
+            )
+        workers.wait()
     if monitor is not None:
         load_state(model, checkpoints.best_file)
     return checkpoints.history
@@ -65,8 +79,9 @@ def fit_resumable(
 class _Checkpoints(keras.callbacks.Callback):
     """Keeps the last and the best state; `history.json` says which epoch the last one is of."""
 
-    def __init__(self, directory, monitor, patience):
+    def __init__(self, directory, monitor, patience, writes):
         super().__init__()
+        self.writes = writes
         self.directory = directory
         self.monitor = monitor
         self.patience = patience
@@ -98,14 +113,18 @@ class _Checkpoints(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self.history.append({name: float(value) for name, value in (logs or {}).items()})
+        if self.writes:
+            self._save(epoch)
+        if self.stale:
+            self.model.stop_training = True
+
+    def _save(self, epoch):
         if self.monitor is not None and self.best_epoch == epoch:
             _write(self.best_file, functools.partial(save_state, self.model))
         _write(self._state_file(epoch + 1), functools.partial(save_state, self.model))
         # The one step that counts: killed before it, the epoch has not been; after it, it has.
         _write(self.history_file, lambda file: file.write_text(json.dumps(self.history, indent=1)))
         self._state_file(epoch).unlink(missing_ok=True)
-        if self.stale:
-            self.model.stop_training = True
 
     def _state_file(self, epochs):
         return self.directory / f"epoch_{epochs:04d}.npz"

@@ -11,12 +11,13 @@ from keras_vqvae2.progress import console
 SPLITS = ("train", "validation")
 
 
-def begin(config, title):
+def begin(config, title, is_chief=True):
     """Start a stage: check and save the config, seed the backend, say what is being done.
 
     Args:
         config: `Config`.
         title: what is being done.
+        is_chief: whether this process writes the run's files; others leave that to the chief.
 
     Raises:
         ValueError: if the run has a trained stage of another architecture.
@@ -27,7 +28,7 @@ def begin(config, title):
     begin(config, "Stage 1: the VQ-VAE-2 learns the images")
     ```
     """
-    if config.file.exists():
+    if is_chief and config.file.exists():
         saved = Config.load(config.file)
         for stage, names in FIXED.items():
             folder = config.run_dir / stage
@@ -38,7 +39,8 @@ def begin(config, title):
                         "Take another run directory, or remove that folder. "
                         f"Received: {name}={getattr(config, name)!r}"
                     )
-    config.save()
+    if is_chief:
+        config.save()
     keras.utils.set_random_seed(config.seed)
     console.rule(title)
 
@@ -92,12 +94,13 @@ def load_codes(config, split, **options):
     )
 
 
-def check_learned_codes(directory, fingerprint):
+def check_learned_codes(directory, fingerprint, writes=True):
     """Refuse to go on with a prior, or a search for one, that has learned codes of other weights.
 
     Args:
         directory: folder of the prior; made, and marked with the fingerprint, if there is none.
         fingerprint: of the codes, see `CodeBatches`.
+        writes: whether this process marks the folder; others leave that to the chief.
 
     Raises:
         ValueError: if the folder is marked with another fingerprint.
@@ -114,8 +117,9 @@ def check_learned_codes(directory, fingerprint):
             f"The prior in {directory} has learned codes of other weights. "
             "Remove that folder to train it anew."
         )
-    directory.mkdir(parents=True, exist_ok=True)
-    file.write_text(fingerprint)
+    if writes:
+        directory.mkdir(parents=True, exist_ok=True)
+        file.write_text(fingerprint)
 
 
 def build_vqvae(config, image_shape):

@@ -1,10 +1,17 @@
-"""The training stages of a run, each from its config and the files of the stages before."""
+"""The training stages of a run, each from its config and the files of the stages before.
+
+Each takes `workers`, of `distribution.start`, where several devices or processes share the work;
+processes share the run directory. The chief alone writes what all of them would write alike.
+"""
+
+import time
 
 import keras
 from rich.panel import Panel
 
 from keras_vqvae2.callbacks import CodebookUsage, ReconstructionImages, SampleImages
-from keras_vqvae2.datasets import ImageBatches, extract_codes
+from keras_vqvae2.datasets import CodeManifest, ImageBatches, extract_codes
+from keras_vqvae2.distribution import Workers, data_options, peers
 from keras_vqvae2.progress import EpochProgress, console, progress
 from keras_vqvae2.report import level_usage, usage_table
 from keras_vqvae2.results import generate, reconstruct, write_report
@@ -26,13 +33,17 @@ SHOWN_IMAGES = 16
 # Where the config names no epochs. Steps, so that data sets of any size take the same few minutes.
 VQVAE_STEPS = 1200
 PRIOR_STEPS = 800
+# Between looks for the shards of other workers.
+POLL_SECONDS = 0.5
+ONE_DEVICE = Workers()
 
 
-def train_vqvae(config):
+def train_vqvae(config, workers=ONE_DEVICE):
     """Stage 1: train the VQ-VAE-2 on the images, going on from an earlier call.
 
     Args:
         config: `Config`.
+        workers: `distribution.Workers`.
 
     Returns:
         The trained `VQVAE2`, saved as `vqvae2/vqvae2_final.keras`.
@@ -40,10 +51,11 @@ def train_vqvae(config):
     Raises:
         ValueError: if the data cannot be loaded, or the run holds another architecture.
     """
-    begin(config, "Stage 1: the VQ-VAE-2 learns the images")
+    begin(config, "Stage 1: the VQ-VAE-2 learns the images", workers.is_chief)
     data = {split: load_split(config, split) for split in SPLITS}
-    vqvae = build_vqvae(config, data["train"].image_shape)
-    vqvae.compile(optimizer=keras.optimizers.Adam(config.vqvae_learning_rate))
+    with workers.scope():
+        vqvae = build_vqvae(config, data["train"].image_shape)
+        vqvae.compile(optimizer=keras.optimizers.Adam(config.vqvae_learning_rate))
     batches = ImageBatches(
         data["train"],
         config.batch_size,
@@ -51,6 +63,7 @@ def train_vqvae(config):
         seed=config.seed,
         flip=config.flip,
         shift=config.shift,
+        **data_options(),
     )
     shown = {
         "reconstruction_mse": "error {:.4f}".format,
@@ -58,7 +71,7 @@ def train_vqvae(config):
         **{f"{name}_usage": f"{name} {{:.0%}}".format for name in vqvae.level_names},
     }
     callbacks = [EpochProgress(shown)]
-    if config.tensorboard:
+    if config.tensorboard and workers.is_chief:
         logs = config.run_dir / "logs" / "vqvae2"
         images = data["validation"].images[: config.batch_size]
         callbacks += [
@@ -71,18 +84,20 @@ def train_vqvae(config):
         batches,
         config.vqvae_dir,
         epochs=config.vqvae_epochs or _epochs(VQVAE_STEPS, batches),
-        validation_data=ImageBatches(data["validation"], config.batch_size),
+        validation_data=ImageBatches(data["validation"], config.batch_size, **data_options()),
         callbacks=callbacks,
+        workers=workers,
     )
-    vqvae.save(config.vqvae_file)
+    _save(vqvae, config.vqvae_file, workers)
     return vqvae
 
 
-def extract(config):
+def extract(config, workers=ONE_DEVICE):
     """Between the stages: write the codes of the images to disk, going on after a kill.
 
     Args:
         config: `Config`.
+        workers: `distribution.Workers`, each of which writes a part of the shards.
 
     Returns:
         A list of `LevelUsage` of the training codes, coarse to fine.
@@ -90,7 +105,7 @@ def extract(config):
     Raises:
         ValueError: if stage 1 is missing, or the codes on disk are of other weights.
     """
-    begin(config, "The codes of the images go to disk")
+    begin(config, "The codes of the images go to disk", workers.is_chief)
     vqvae = load_vqvae(config)
     augmentation = {
         "passes": config.code_passes,
@@ -105,8 +120,12 @@ def extract(config):
                 load_split(config, split),
                 config.codes_dir / split,
                 progress=update,
+                part=workers.place,
                 **(augmentation if split == "train" else {}),
             )
+            # By the files, not by a connection: a worker may be killed and start again meanwhile.
+            while not CodeManifest.load(config.codes_dir / split).complete:
+                time.sleep(POLL_SECONDS)
     levels = level_usage(load_codes(config, "train"))
     console.print(usage_table(levels))
     if collapsed := [level.name for level in levels if level.collapsed]:
@@ -114,13 +133,14 @@ def extract(config):
     return levels
 
 
-def train_prior(config):
+def train_prior(config, workers=ONE_DEVICE):
     """Stage 2: train the prior on the codes, going on from an earlier call.
 
     It ends with the weights of the best validation likelihood.
 
     Args:
         config: `Config`.
+        workers: `distribution.Workers`.
 
     Returns:
         The trained `HierarchicalPrior`, saved as `prior/prior_final.keras`.
@@ -128,22 +148,25 @@ def train_prior(config):
     Raises:
         ValueError: if the codes are missing or of other weights, or a level has collapsed.
     """
-    begin(config, "Stage 2: the prior learns the codes")
+    begin(config, "Stage 2: the prior learns the codes", workers.is_chief)
     vqvae = load_vqvae(config)
-    codes = load_codes(config, "train", vqvae=vqvae, shuffle=True, seed=config.seed)
+    codes = load_codes(
+        config, "train", vqvae=vqvae, shuffle=True, seed=config.seed, **data_options()
+    )
     collapsed = [level.name for level in level_usage(codes) if level.collapsed]
     if collapsed and not config.allow_collapse:
         raise ValueError(_collapse_message(collapsed))
-    check_learned_codes(config.prior_dir, codes.fingerprint)
-    priors = build_prior(config, vqvae, codes.num_classes)
-    priors.compile(optimizer=keras.optimizers.Adam(config.prior_learning_rate))
+    check_learned_codes(config.prior_dir, codes.fingerprint, workers.is_chief)
+    with workers.scope():
+        priors = build_prior(config, vqvae, codes.num_classes)
+        priors.compile(optimizer=keras.optimizers.Adam(config.prior_learning_rate))
     shown = {
         "bits_per_code": "bits a code {:.3f}".format,
         "val_bits_per_code": "validation {:.3f}".format,
         **{f"val_{name}_bits_per_code": f"{name} {{:.3f}}".format for name in vqvae.level_names},
     }
     callbacks = [EpochProgress(shown)]
-    if config.tensorboard:
+    if config.tensorboard and workers.is_chief:
         logs = config.run_dir / "logs" / "prior"
         labels = example_labels(config, priors.num_classes, SHOWN_IMAGES)
         callbacks += [
@@ -155,30 +178,47 @@ def train_prior(config):
         codes,
         config.prior_dir,
         epochs=config.prior_epochs or _epochs(PRIOR_STEPS, codes),
-        validation_data=load_codes(config, "validation", vqvae=vqvae),
+        validation_data=load_codes(config, "validation", vqvae=vqvae, **data_options()),
         monitor="val_bits_per_code",
         patience=config.patience,
         callbacks=callbacks,
+        workers=workers,
     )
-    priors.save(config.prior_file)
+    _save(priors, config.prior_file, workers)
     return priors
 
 
-def demo(config):
+def demo(config, workers=ONE_DEVICE):
     """Run all stages, then draw the pictures and write the report.
 
     Args:
         config: `Config`.
+        workers: `distribution.Workers`.
 
     Returns:
-        The report, as `write_report` gives it.
+        The report, as `write_report` gives it, to the chief.
 
     Raises:
         ValueError: if the data cannot be loaded, or a level has collapsed.
     """
-    for stage in (train_vqvae, extract, train_prior, generate, reconstruct):
-        stage(config)
-    return write_report(config)
+    for stage in (train_vqvae, extract, train_prior):
+        stage(config, workers)
+    report = None
+    if workers.is_chief:
+        generate(config)
+        reconstruct(config)
+        report = write_report(config)
+    with peers(workers):
+        workers.wait()  # A worker that ended would end the chief.
+    return report
+
+
+def _save(model, file, workers):
+    """Save a trained model, which all workers may then load."""
+    if workers.is_chief:
+        model.save(file)
+    with peers(workers):
+        workers.wait()
 
 
 def _epochs(steps, batches):

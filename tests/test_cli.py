@@ -87,6 +87,7 @@ def test_a_run_that_was_moved_is_found_where_it_is(config_of, tmp_path):
         (["train-vqvae", "--batch-size", "0"], "`batch_size` must be at least 1. Received: 0"),
         (["info", "--config", "none.json"], "A config must be a readable JSON file"),
         (["info", "--dataset", "fashion_mnist", "--data-dir", "nowhere"], "'nowhere'"),
+        (["demo", "--distribute", "two"], "`distribute` must be one of mirrored, multiworker"),
         (["info", "--num-levels", "6"], "image_shape=(32, 32, 3)"),
         (["generate"], "run `keras-vqvae2 train-prior --run-dir runs/emoji32` first"),
         (["extract-codes"], "run `keras-vqvae2 train-vqvae --run-dir runs/emoji32` first"),

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from keras_vqvae2.datasets import ImageBatches
+from keras_vqvae2.distribution import Workers
 from keras_vqvae2.models import VQVAE2
 from keras_vqvae2.resume import fit_resumable
 from keras_vqvae2.training import CheckedFit
@@ -144,3 +145,14 @@ def test_the_best_epoch_is_remembered_across_a_kill(tmp_path):
     assert_same_state(best, expected)
     _, again = train(tmp_path / "killed", callbacks=[scores], **options)
     assert again == history == json.loads((tmp_path / "killed" / "history.json").read_text())
+
+
+def test_only_the_chief_writes(tmp_path):
+    other, history = train(tmp_path / "other", 1, workers=Workers(index=1))
+    assert len(history) == 1
+    assert list((tmp_path / "other").iterdir()) == []
+    chief, _ = train(tmp_path / "chief", 1, workers=Workers(index=0))
+    assert_same_state(other, chief)
+    resumed, history = train(tmp_path / "chief", 1, workers=Workers(index=1))
+    assert len(history) == 1
+    assert_same_state(resumed, chief)

@@ -31,6 +31,7 @@ def extract_codes(
     shift=0,
     seed=0,
     progress=None,
+    part=(0, 1),
 ):
     """Encode a dataset and write its codes to disk as shards, with a manifest.
 
@@ -50,9 +51,11 @@ def extract_codes(
         shift: by how many pixels an augmented pass may move an image along each axis.
         seed: integer of at least 0, of the augmentation.
         progress: callable `(done, total)` of examples, called after each batch; or None.
+        part: `(index, count)`: of several processes that share the folder, each writes the shards
+            of its own part. The one that finds all shards written completes the manifest.
 
     Returns:
-        `CodeManifest` of the complete folder.
+        `CodeManifest` of the folder, complete once the shards of all parts are.
 
     Raises:
         ValueError: if an argument is out of its range, or the folder holds codes of other weights,
@@ -93,20 +96,22 @@ def extract_codes(
         label_names=data.label_names,
     )
     directory = Path(directory)
-    _begin(manifest, directory, vqvae)
+    index, count = part
+    _begin(manifest, directory, vqvae, index)
 
     def report(done):
         if progress is not None:
             progress(done, manifest.num_examples)
 
-    for shard in range(manifest.num_shards):
+    for shard in range(index, manifest.num_shards, count):
         if shard_path(directory, shard).exists():
             report(manifest.rows(shard).stop)
         else:
             _write_shard(manifest, shard, vqvae, data, directory, batch_size, report)
-    complete = dataclasses.replace(manifest, complete=True)
-    complete.save(directory)
-    return complete
+    if all(shard_path(directory, shard).exists() for shard in range(manifest.num_shards)):
+        manifest = dataclasses.replace(manifest, complete=True)
+        manifest.save(directory, index)
+    return manifest
 
 
 def _describe(data):
@@ -125,7 +130,7 @@ def _describe(data):
     }
 
 
-def _begin(manifest, directory, vqvae):
+def _begin(manifest, directory, vqvae, writer):
     """Write the manifest into a fresh folder; refuse to mix two extractions in one."""
     directory.mkdir(parents=True, exist_ok=True)
     if not (directory / FILE_NAME).exists():
@@ -134,7 +139,7 @@ def _begin(manifest, directory, vqvae):
                 f"`directory` must not hold shards without a {FILE_NAME}: nothing says what they "
                 f"are. Extract into an empty directory. Received: {str(directory)!r}"
             )
-        manifest.save(directory)
+        manifest.save(directory, writer)
         return
     found = CodeManifest.load(directory)
     check_weights(found, vqvae, directory)

@@ -76,10 +76,15 @@ class CodeManifest:
         """Return the dtype that a level's codes are stored in."""
         return np.dtype("uint16" if self.num_embeddings[level] <= 2**16 else "int32")
 
-    def save(self, directory):
-        """Write the manifest into a folder, whole or not at all."""
+    def save(self, directory, writer=0):
+        """Write the manifest into a folder, whole or not at all.
+
+        Args:
+            directory: path of the folder.
+            writer: number of this process among those that write into the folder.
+        """
         path = Path(directory) / FILE_NAME
-        partial = path.with_suffix(".partial")
+        partial = path.with_suffix(f".partial-{writer}")
         with open(partial, "w", encoding="utf-8") as file:
             json.dump(dataclasses.asdict(self), file, indent=2)
             file.flush()

@@ -318,3 +318,15 @@ def test_the_real_model(tmp_path):
     vqvae.quantizers[0].sums.assign(vqvae.quantizers[0].sums + 1e-6)
     with pytest.raises(ValueError, match="made by other weights"):
         CodeBatches(tmp_path, 8, vqvae=vqvae)
+
+
+def test_parts_together_are_the_whole(tmp_path):
+    options = {"batch_size": 7, "shard_size": 16}
+    extract_codes(FakeVQVAE(), DATA, tmp_path / "whole", **options)
+    encoders = [FakeVQVAE(), FakeVQVAE()]
+    for index, encoder in enumerate(encoders):
+        manifest = extract_codes(encoder, DATA, tmp_path / "parts", part=(index, 2), **options)
+        # Only the part that finds all shards written completes the folder.
+        assert manifest.complete == CodeManifest.load(tmp_path / "parts").complete == (index == 1)
+    assert [encoder.images_encoded for encoder in encoders] == [32, 18]
+    assert _files(tmp_path / "parts") == _files(tmp_path / "whole")
