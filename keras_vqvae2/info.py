@@ -1,7 +1,8 @@
-"""What a config builds: the shapes and parameters of each part, and the memory they take."""
+"""What a config builds: shapes, parameters, memory and floating-point operations."""
 
 import math
 
+import keras
 from rich.table import Table
 
 from keras_vqvae2.layers import VectorQuantizer
@@ -15,6 +16,8 @@ COPIES_OF_PARAMETERS = 4
 # Of each layer's output: itself and its gradient. TensorFlow on a CPU, which frees what it can, was
 # measured at 70 to 80 % of the estimate (batches of 512, VQ-VAE-2 of 128 filters, prior of 96).
 COPIES_OF_ACTIVATIONS = 2
+# Of the forward pass: itself, and the gradients of the inputs and of the kernels.
+PASSES_OF_A_STEP = 3
 
 
 def show(config):
@@ -40,6 +43,8 @@ def show(config):
     for title, model in (("stage 1, the VQ-VAE-2", vqvae), ("stage 2, the prior", priors)):
         size = training_bytes(model, batch) / 2**20
         console.print(f"Memory to train {title}, at {batch} images a batch: about {size:,.0f} MiB")
+        flops = training_flops(model, batch) / 1e9
+        console.print(f"Operations of a step of {title}: about {flops:,.1f} GFLOP")
 
 
 def training_bytes(model, batch_size):
@@ -61,16 +66,69 @@ def training_bytes(model, batch_size):
     training_bytes(VQVAE2((32, 32, 3)), batch_size=128) / 2**30
     ```
     """
-    values = sum(
-        _values(layer)
-        for layer in model._flatten_layers(include_self=False)
-        # A layer of layers makes next to nothing of its own.
-        if not list(layer._flatten_layers(include_self=False))
-    )
+    values = sum(_values(layer) for layer in _leaves(model))
     trainable = _count(model.trainable_variables)
     constant = _count(model.non_trainable_variables)
     copies = COPIES_OF_PARAMETERS * trainable + COPIES_OF_ACTIVATIONS * batch_size * values
     return FLOAT_BYTES * (copies + constant)
+
+
+def forward_flops(model):
+    """Count the floating-point operations of the matrix products for one example.
+
+    Two for each number of a kernel at each position; masked taps of a kernel are not computed.
+
+    Args:
+        model: a built `VQVAE2`, `HierarchicalPrior` or `PixelCNN`, or a part of one.
+
+    Returns:
+        Operations.
+
+    Example:
+
+    ```python
+    forward_flops(VQVAE2((32, 32, 3)).encoder) / 1e9
+    ```
+    """
+    return sum(_flops(layer) for layer in _leaves(model))
+
+
+def training_flops(model, batch_size):
+    """Count the operations of a train step: three times those of its forward pass.
+
+    Args:
+        model: as of `forward_flops`.
+        batch_size: `B`.
+
+    Returns:
+        Operations.
+
+    Example:
+
+    ```python
+    training_flops(VQVAE2((32, 32, 3)), batch_size=128) / 1e12
+    ```
+    """
+    return PASSES_OF_A_STEP * batch_size * forward_flops(model)
+
+
+def _leaves(model):
+    """The layers of a model that hold no layers: the others make next to nothing of their own."""
+    layers = model._flatten_layers(include_self=False)
+    return [layer for layer in layers if not list(layer._flatten_layers(include_self=False))]
+
+
+def _flops(layer):
+    shape = (layer.get_build_config() or {}).get("input_shape")
+    if isinstance(layer, VectorQuantizer):
+        # The product with the codebook and its norms.
+        return 2 * math.prod(shape[1:3]) * (layer.embedding_dim + 1) * layer.num_embeddings
+    if shape is None or not hasattr(layer, "kernel"):
+        return 0
+    # A transposed convolution has a product at each position of its input.
+    transposed = isinstance(layer, keras.layers.Conv2DTranspose)
+    positions = shape if transposed else layer.compute_output_shape(shape)
+    return 2 * math.prod(positions[1:-1]) * math.prod(layer.kernel.shape)
 
 
 def _values(layer):
