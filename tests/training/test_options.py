@@ -1,4 +1,7 @@
-"""Options of optimizers and of `compile`, and mixed precision, each with both stages."""
+"""Options of optimizers and of `compile`, and mixed precision, each with both stages.
+
+On JAX those alone that our own step has to do with.
+"""
 
 import functools
 import itertools
@@ -63,19 +66,21 @@ def moved(before, after):
 
 
 @STAGES
-@pytest.mark.parametrize("options", [{"steps_per_execution": 2}, {"jit_compile": True}])
-def test_other_ways_of_running_a_step_give_the_same(build, data, options):
+@pytest.mark.tensorflow_only
+def test_other_ways_of_running_a_step_give_the_same(build, data):
     if build is vqvae:
         # XLA draws other random numbers: here nothing is drawn.
         drawing = {"kmeans_iterations": 0, "restart_threshold": 0.0}
         build = functools.partial(build, quantizer_options=drawing)
-    model, _ = train(build, data, **options)
     plain, _ = train(build, data)
-    for one, other in zip(state(model), state(plain), strict=True):
-        # Four steps in float32, summed in another order by XLA.
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+    for options in ({"steps_per_execution": 2}, {"jit_compile": True}):
+        model, _ = train(build, data, **options)
+        for one, other in zip(state(model), state(plain), strict=True):
+            # Four steps in float32, summed in another order by XLA.
+            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.tensorflow_only
 def test_xla_starts_a_codebook():
     model, steps = train(vqvae, IMAGES, jit_compile=True)
     assert moved(steps[0], steps[-1]) > 0
@@ -103,6 +108,7 @@ def test_training_ends_with_the_average_of_the_weights(build, data):
 
 
 @STAGES
+@pytest.mark.tensorflow_only
 def test_the_learning_rate_follows_its_schedule(build, data):
     schedule = keras.optimizers.schedules.PiecewiseConstantDecay([1], [0.1, 0.0])
     _, steps = train(build, data, keras.optimizers.SGD(schedule))
@@ -113,6 +119,7 @@ def test_the_learning_rate_follows_its_schedule(build, data):
 
 
 @STAGES
+@pytest.mark.tensorflow_only
 def test_gradients_are_clipped(build, data):
     _, steps = train(build, data, keras.optimizers.SGD(1.0, global_clipnorm=1e-2))
     for pair in itertools.pairwise(steps):
