@@ -151,7 +151,7 @@ def free_ports(count):
     return ports
 
 
-def run(way, folder, limit=300, **sizes):
+def run(way, folder, limit=600, **sizes):
     """Run a way of training in processes of its own; return the results of each.
 
     Args:

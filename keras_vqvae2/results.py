@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_vqvae2 import pictures
 from keras_vqvae2.datasets import ImageBatches
+from keras_vqvae2.distribution import data_options
 from keras_vqvae2.models import ImageGenerator
 from keras_vqvae2.progress import console, progress
 from keras_vqvae2.report import evaluate, report_tables
@@ -140,11 +141,12 @@ def write_report(config):
     """
     begin(config, "Report")
     vqvae = load_vqvae(config)
+    shared = data_options()  # of a demo on several devices
     measured = evaluate(
         vqvae,
         load_prior(config),
-        {s: ImageBatches(load_split(config, s), config.batch_size) for s in SPLITS},
-        {s: load_codes(config, s, vqvae=vqvae) for s in SPLITS},
+        {s: ImageBatches(load_split(config, s), config.batch_size, **shared) for s in SPLITS},
+        {s: load_codes(config, s, vqvae=vqvae, **shared) for s in SPLITS},
     )
     report = {"dataset": config.dataset, "seed": config.seed, **measured}
     config.report_file.write_text(json.dumps(report, indent=2) + "\n")
