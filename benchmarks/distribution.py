@@ -73,7 +73,7 @@ def start(way, ports, index):
     return distribution.start(kind.get(way)).scope
 
 
-def train(way, ports, index, file, side=32, blocks=1, steps=20):
+def train(way, ports, index, file, side=32, levels=2, blocks=1, codes=32, steps=20):
     """Train both stages; save codebooks, kernels and metrics.
 
     Args:
@@ -82,7 +82,9 @@ def train(way, ports, index, file, side=32, blocks=1, steps=20):
         index: of this process.
         file: for the results.
         side: of the images, 32 divided by a power of two.
-        blocks: of the networks; fewer are quicker to trace.
+        levels: of codes.
+        blocks: of the networks.
+        codes: in each codebook.
         steps: of each stage, rounded down to whole epochs of 4 or 5.
     """
     scope = start(way, ports, index)
@@ -95,15 +97,17 @@ def train(way, ports, index, file, side=32, blocks=1, steps=20):
     class ArrayCodes(EpochBatches):
         """Codes in memory, in the order and the parts of `CodeBatches`."""
 
-        def __init__(self, codes):
-            super().__init__(len(codes[0]), BATCH_SIZE, drop_remainder=False, **options)
-            self.codes = codes
+        def __init__(self, grids):
+            super().__init__(len(grids[0]), BATCH_SIZE, drop_remainder=False, **options)
+            self.grids = grids
 
         def __getitem__(self, index):
             rows = self.batch_indices(index)
-            return (tuple(level[rows] for level in self.codes),)
+            return (tuple(level[rows] for level in self.grids),)
 
     images = kv.datasets.load("emoji32", "train").images[:, :: 32 // side, :: 32 // side]
+    # Patches of plain background are equal: which of two equal codes they take, rounding decides.
+    images = images ^ np.random.default_rng(1).integers(0, 64, images.shape, dtype="uint8")
     # After four whole batches one example is left: a replica of TensorFlow goes without, and JAX
     # leaves out what its devices cannot share.
     options = {"multiple_of": 2} if WAYS[way][0] == "jax" else {}
@@ -114,22 +118,23 @@ def train(way, ports, index, file, side=32, blocks=1, steps=20):
         vqvae = kv.VQVAE2(
             images.shape[1:],
             filters=16,
+            num_levels=levels,
             num_residual_blocks=blocks,
             embedding_dim=8,
-            num_embeddings=32,
+            num_embeddings=codes,
             # Often enough for some codes to die within so few steps.
-            quantizer_options={"restart_threshold": 0.3},
+            quantizer_options={"restart_threshold": 0.5},
         )
         priors = kv.HierarchicalPrior.from_vqvae(vqvae, filters=16, num_blocks=blocks + 1)
         for model in (vqvae, priors):
             model.compile(keras.optimizers.SGD(0.05, momentum=0.9))
     rng = np.random.default_rng(0)
-    codes = [rng.integers(0, 32, (size + 2, *shape)) for shape in vqvae.code_shapes]
+    grids = [rng.integers(0, codes, (size + 2, *shape)) for shape in vqvae.code_shapes]
     results = {}
     make_images = functools.partial(kv.ImageBatches, batch_size=BATCH_SIZE, **options)
     for name, model, data, validation in (
         ("vqvae", vqvae, make_images(images[:size]), make_images(images[size : 2 * size + 2])),
-        ("prior", priors, ArrayCodes([level[:size] for level in codes]), ArrayCodes(codes)),
+        ("prior", priors, ArrayCodes([level[:size] for level in grids]), ArrayCodes(grids)),
     ):
         logs = model.fit(
             data, epochs=steps // len(data), validation_data=validation, verbose=0
