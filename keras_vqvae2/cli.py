@@ -108,10 +108,10 @@ Distribute = Annotated[
 
 def _workers(kind, connect=True):
     """Take part in a training of several devices; without a connection, in their extraction."""
-    from keras_vqvae2 import distribution
+    from keras_vqvae2 import workers as places
     from keras_vqvae2.progress import console
 
-    workers = distribution.start(kind) if connect else distribution.apart(kind)
+    workers = places.start(kind) if connect else places.apart(kind)
     console.quiet = not workers.is_chief
     return workers
 

@@ -6,7 +6,6 @@ import numpy as np
 
 from keras_vqvae2 import pictures
 from keras_vqvae2.datasets import ImageBatches
-from keras_vqvae2.distribution import data_options
 from keras_vqvae2.models import ImageGenerator
 from keras_vqvae2.progress import console, progress
 from keras_vqvae2.report import evaluate, report_tables
@@ -19,6 +18,7 @@ from keras_vqvae2.run import (
     load_split,
     load_vqvae,
 )
+from keras_vqvae2.workers import data_options
 
 COMPLETED_IMAGES = 10
 HIDDEN_PIXEL = 160  # grey

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_vqvae2.distribution import Workers, peers
+from keras_vqvae2.workers import Workers, peers
 
 
 def fit_resumable(
@@ -38,7 +38,7 @@ def fit_resumable(
         monitor: name in the logs of what is to become small.
         patience: epochs without a smaller `monitor` that end the training.
         callbacks: further Keras callbacks.
-        workers: `distribution.Workers` of several processes, which all see `directory`; the chief
+        workers: `workers.Workers` of several processes, which all see `directory`; the chief
             writes to it. None for one process.
 
     Returns:

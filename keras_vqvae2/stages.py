@@ -1,6 +1,6 @@
 """The training stages of a run, each from its config and the files of the stages before.
 
-Each takes `workers`, of `distribution.start`, where several devices or processes share the work;
+Each takes `workers`, of `workers.start`, where several devices or processes share the work;
 processes share the run directory. The chief alone writes what all of them would write alike.
 """
 
@@ -11,7 +11,6 @@ from rich.panel import Panel
 
 from keras_vqvae2.callbacks import CodebookUsage, ReconstructionImages, SampleImages
 from keras_vqvae2.datasets import CodeManifest, ImageBatches, extract_codes
-from keras_vqvae2.distribution import Workers, data_options, peers
 from keras_vqvae2.progress import EpochProgress, console, progress
 from keras_vqvae2.report import level_usage, usage_table
 from keras_vqvae2.results import generate, reconstruct, write_report
@@ -27,6 +26,7 @@ from keras_vqvae2.run import (
     load_split,
     load_vqvae,
 )
+from keras_vqvae2.workers import Workers, data_options, peers
 
 # Of these, TensorBoard shows a few: a picture an epoch, and the usage on what one batch can use.
 SHOWN_IMAGES = 16
@@ -43,7 +43,7 @@ def train_vqvae(config, workers=ONE_DEVICE):
 
     Args:
         config: `Config`.
-        workers: `distribution.Workers`.
+        workers: `workers.Workers`.
 
     Returns:
         The trained `VQVAE2`, saved as `vqvae2/vqvae2_final.keras`.
@@ -97,7 +97,7 @@ def extract(config, workers=ONE_DEVICE):
 
     Args:
         config: `Config`.
-        workers: `distribution.Workers`, each of which writes a part of the shards.
+        workers: `workers.Workers`, each of which writes a part of the shards.
 
     Returns:
         A list of `LevelUsage` of the training codes, coarse to fine.
@@ -140,7 +140,7 @@ def train_prior(config, workers=ONE_DEVICE):
 
     Args:
         config: `Config`.
-        workers: `distribution.Workers`.
+        workers: `workers.Workers`.
 
     Returns:
         The trained `HierarchicalPrior`, saved as `prior/prior_final.keras`.
@@ -193,7 +193,7 @@ def demo(config, workers=ONE_DEVICE):
 
     Args:
         config: `Config`.
-        workers: `distribution.Workers`.
+        workers: `workers.Workers`.
 
     Returns:
         The report, as `write_report` gives it, to the chief.

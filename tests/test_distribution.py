@@ -4,7 +4,6 @@ What is trained and how is in `benchmarks/distribution.py`, which compares at a 
 """
 
 import importlib.util
-import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -74,47 +73,7 @@ def test_options_that_replicas_cannot_run_are_refused(name, value):
         distribution.check_compiled(model)
 
 
-def test_a_kind_of_replicas_is_checked():
-    with pytest.raises(ValueError, match="`distribute` must be one of mirrored.*Received: 'two'"):
-        distribution.start("two")
-    other = "mirrored" if keras.backend.backend() == "jax" else "data-parallel"
-    with pytest.raises(ValueError, match=f"`distribute` {other} is of the .* backend.*Received"):
-        distribution.start(other)
-
-
-def test_a_worker_finds_its_place(monkeypatch):
-    cluster = {"worker": ["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"]}
-    task = {"type": "worker", "index": 2}
-    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": task}))
-    workers = distribution.apart("multiworker")
-    assert (workers.place, workers.is_chief) == ((2, 3), False)
-    assert distribution.apart().place == distribution.apart("mirrored").place == (0, 1)
-
-
-@pytest.mark.parametrize(
-    "config", ["", "{}", '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}']
-)
-def test_a_worker_without_a_place_is_told(monkeypatch, config):
-    monkeypatch.setenv("TF_CONFIG", config)
-    with pytest.raises(ValueError, match="multiworker needs TF_CONFIG.*Received: TF_CONFIG="):
-        distribution.apart("multiworker")
-
-
-@pytest.mark.tensorflow_only
-def test_the_end_of_another_worker_is_named():
-    tf = pytest.importorskip("tensorflow")
-    workers = distribution.Workers(count=2, strategy=object())
-    message = "Another worker has ended.*Start all workers again.*UnavailableError: gone"
-    with pytest.raises(ValueError, match=message), distribution.peers(workers):
-        raise tf.errors.UnavailableError(None, None, "gone")
-    with pytest.raises(KeyError), distribution.peers(workers):
-        raise KeyError
-
-
 def test_one_device_is_left_alone():
-    workers = distribution.start()
-    assert (workers.is_chief, workers.count, workers.strategy) == (True, 1, None)
-    assert distribution.data_options() == {}
     values = keras.ops.ones(3)
     assert distribution.all_reduce_sum(values) is values
     assert distribution.num_replicas() == 1

@@ -38,6 +38,7 @@ TENSORFLOW = (
     "model_card.py",
     "progress.py",
     "serving.py",
+    "workers.py",
 )
 
 
@@ -81,7 +82,7 @@ def test_frameworks_are_named_in_few_places(path):
     roots = {module.split(".")[0] for module in imports(path)}
     if not relative.startswith(TENSORFLOW):
         assert "tensorflow" not in roots
-    if relative not in ("training/jax.py", "sampling/compiled.py", "distribution.py"):
+    if relative not in ("training/jax.py", "sampling/compiled.py", "workers.py"):
         assert "jax" not in roots
     if not relative.startswith("tuning/"):
         assert "keras_tuner" not in roots

@@ -45,7 +45,7 @@ class EpochBatches(keras.utils.PyDataset):
         multiple_of: the last batch is cut to a multiple of this: of the devices of
             `keras.distribution`, among which it has to be divided evenly.
         part: `(index, count)`: of each batch only this part, where each of several processes feeds
-            its own. `distribution.data_options()` gives it with `multiple_of`.
+            its own. `workers.data_options()` gives it with `multiple_of`.
         **kwargs: `workers`, `use_multiprocessing`, `max_queue_size` of `keras.utils.PyDataset`.
 
     Raises:
