@@ -1,6 +1,12 @@
 """Who takes part in a training, and what is said when one of them is gone."""
 
 import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import keras
 import pytest
@@ -49,3 +55,63 @@ def test_one_process_is_its_own_chief():
     taken = workers.start()
     assert (taken.is_chief, taken.count, taken.strategy) == (True, 1, None)
     assert workers.data_options() == {}
+
+
+@pytest.fixture
+def train(tmp_path):
+    """Starts two workers of the command line on loopback; gives their processes and outputs."""
+    command = Path(sys.executable).with_name("keras-vqvae2")
+    flags = ["train-vqvae", "--distribute", "multiworker", "--size", "tiny", "--no-tensorboard"]
+    flags += ["--filters", "4", "--num-residual-blocks", "0", "--num-embeddings", "8"]
+    flags += ["--train-split", "test", "--validation-split", "test", "--run-dir", tmp_path / "run"]
+    started = []
+
+    def start(epochs):
+        with socket.socket() as one, socket.socket() as other:
+            for end in (one, other):
+                end.bind(("localhost", 0))
+            cluster = {"worker": [f"localhost:{end.getsockname()[1]}" for end in (one, other)]}
+        processes, outputs = [], []
+        for index in range(2):
+            config = {"cluster": cluster, "task": {"type": "worker", "index": index}}
+            outputs.append(tmp_path / f"{len(started)}.txt")
+            with open(outputs[-1], "w") as output:
+                process = subprocess.Popen(
+                    [command, *flags, "--epochs", str(epochs)],
+                    env={**os.environ, "TF_CONFIG": json.dumps(config)},
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                )
+            processes.append(process)
+            started.append(process)
+        return processes, outputs
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow_only
+def test_a_killed_worker_ends_the_others_and_all_go_on_where_they_were(train, tmp_path):
+    history = tmp_path / "run" / "vqvae2" / "history.json"
+
+    def epochs():
+        return json.loads(history.read_text()) if history.exists() else []
+
+    (chief, worker), (output, _) = train(epochs=1000)
+    deadline = time.monotonic() + 180
+    while not epochs():
+        assert time.monotonic() < deadline, output.read_text()
+        assert chief.poll() is None, output.read_text()
+        time.sleep(0.2)
+    worker.kill()
+    assert chief.wait(timeout=120) == 1
+    assert "Another worker has ended or cannot be reached" in output.read_text()
+    before = epochs()
+    processes, outputs = train(epochs=len(before) + 1)
+    for process, output in zip(processes, outputs, strict=True):
+        assert process.wait(timeout=180) == 0, output.read_text()
+    assert epochs()[:-1] == before
+    assert (tmp_path / "run" / "vqvae2" / "vqvae2_final.keras").exists()
