@@ -395,14 +395,20 @@ def test_a_failure_in_the_process_on_tensorflow_is_told(class_model, tmp_path, m
     assert not list((tmp_path / "model").iterdir())
 
 
+@pytest.fixture(scope="module")
+def loaded(exported):
+    import tensorflow as tf
+
+    return tf.saved_model.load(str(exported))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["encode", "decode", "sample_from_noise"])
-def test_openvino_gives_the_same(exported, signatures, answers, name, tmp_path):
+def test_openvino_gives_the_same(loaded, signatures, answers, name, tmp_path):
     openvino = pytest.importorskip("openvino", reason="openvino is not installed")
     import tensorflow as tf
 
     # Its converter reads `serving_default`.
-    loaded = tf.saved_model.load(str(exported))
     tf.saved_model.save(loaded, str(tmp_path), {"serving_default": loaded.signatures[name]})
     model = openvino.convert_model(tmp_path)
     # Otherwise half precision, where a CPU has it.

@@ -6,9 +6,8 @@ import pytest
 
 from keras_vqvae2.datasets import ImageBatches
 from keras_vqvae2.models import VQVAE2
-from keras_vqvae2.resume import fit_resumable
+from keras_vqvae2.resume import _Checkpoints, fit_resumable
 from keras_vqvae2.training import CheckedFit
-from keras_vqvae2.workers import Workers
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), dtype=np.uint8)
 LABELS = np.arange(20) % 2
@@ -148,11 +147,20 @@ def test_the_best_epoch_is_remembered_across_a_kill(tmp_path):
 
 
 def test_only_the_chief_writes(tmp_path):
-    other, history = train(tmp_path / "other", 1, workers=Workers(index=1))
-    assert len(history) == 1
-    assert list((tmp_path / "other").iterdir()) == []
-    chief, _ = train(tmp_path / "chief", 1, workers=Workers(index=0))
-    assert_same_state(other, chief)
-    resumed, history = train(tmp_path / "chief", 1, workers=Workers(index=1))
-    assert len(history) == 1
-    assert_same_state(resumed, chief)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd")
+
+    def checkpoints(writes):
+        callback = _Checkpoints(tmp_path / "run", "loss", None, writes)
+        callback.set_model(model)
+        return callback, callback.restore(model)
+
+    for writes in (False, True):
+        callback, done = checkpoints(writes)
+        assert done == 0
+        callback.on_epoch_end(0, {"loss": 2.0})
+        assert callback.history == [{"loss": 2.0}]
+        files = {file.name for file in (tmp_path / "run").iterdir()}
+        assert files == ({"best.npz", "epoch_0001.npz", "history.json"} if writes else set())
+    other, done = checkpoints(writes=False)
+    assert (done, other.history) == (1, [{"loss": 2.0}])

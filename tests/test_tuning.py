@@ -320,7 +320,9 @@ def test_a_training_takes_the_options_of_the_best(tuned, monkeypatch):
     run_dir, _ = tuned
     configs = []
     for name, function in (("train-vqvae", "train_vqvae"), ("train-prior", "train_prior")):
-        monkeypatch.setattr(f"keras_vqvae2.stages.{function}", configs.append)
+        monkeypatch.setattr(
+            f"keras_vqvae2.stages.{function}", lambda config, workers: configs.append(config)
+        )
         flags = ("--run-dir", run_dir, "--from-tuning", run_dir / "tuning", "--decay", 0.5)
         assert command(name, *flags) == 0
     best = {

@@ -45,6 +45,10 @@ np.savez(f"{folder}/results.npz", **results)
 """
 
 
+# On JAX a model is saved, loaded, exported in `test_export`.
+pytestmark = pytest.mark.tensorflow_only
+
+
 @pytest.fixture(scope="module")
 def saved(trained, images, tmp_path_factory):
     folder = tmp_path_factory.mktemp("saved")

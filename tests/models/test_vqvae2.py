@@ -162,20 +162,6 @@ def test_frozen_quantizers_keep_their_codebooks(trained, images):
     assert not np.array_equal(value(model.quantizers[1].sums), before[1])
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-def test_mixed_precision_trains(policy, images):
-    model = VQVAE2(
-        (8, 8, 3), filters=4, num_levels=1, num_residual_blocks=1, num_embeddings=4, dtype=policy
-    )
-    model.compile("adam")
-    history = model.fit(images, epochs=2, batch_size=24, verbose=0).history
-    assert np.isfinite(history["loss"]).all()
-    assert keras.backend.standardize_dtype(model(images).dtype) == "float32"
-    for quantizer in model.quantizers:
-        assert quantizer.compute_dtype == policy.removeprefix("mixed_")
-        assert keras.backend.standardize_dtype(quantizer.sums.dtype) == "float32"
-
-
 def masked_taps(model):
     """How many parameters of masked taps a PixelCNN does not store."""
     missing = 0
