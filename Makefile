@@ -11,11 +11,11 @@ JAX_TESTS := tests/layers tests/models tests/sampling tests/training \
 	tests/test_workers.py
 
 # Tracing and compiling take one core each. A file stays on one worker, where its models are shared.
-PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile -m 'not long'
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help demo test lint format clean
+.PHONY: help demo test long lint format clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets.
@@ -27,6 +27,9 @@ demo: $(STAMP) ## Run all three stages on the embedded emoji; pass options by AR
 test: $(STAMP) ## Run the tests on TensorFlow, and those of the core on JAX.
 	KERAS_BACKEND=tensorflow $(PYTEST) $(ARGS)
 	KERAS_BACKEND=jax $(PYTEST) $(JAX_TESTS) $(ARGS)
+
+long: $(STAMP) ## Run the tests that kill processes of a training or a search, and start them again.
+	KERAS_BACKEND=tensorflow $(BIN)/pytest -m long $(ARGS)
 
 lint: $(STAMP) ## Check style, formatting and types.
 	$(BIN)/ruff check .

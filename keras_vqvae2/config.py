@@ -246,7 +246,10 @@ class Config:
         ```
         """
         self.run_dir.mkdir(parents=True, exist_ok=True)
-        self.file.write_text(json.dumps(dataclasses.asdict(self), indent=2, default=str) + "\n")
+        # Moved to its place when complete: another worker may read it.
+        partial = self.file.with_suffix(".partial")
+        partial.write_text(json.dumps(dataclasses.asdict(self), indent=2, default=str) + "\n")
+        partial.replace(self.file)
 
     @property
     def file(self) -> Path:

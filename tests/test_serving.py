@@ -114,15 +114,13 @@ def test_the_configuration_is_what_the_server_reads(config):
     assert not rest
 
 
-def test_warmup_requests_parse_and_run(config):
+def test_warmup_requests_parse_and_run(config, server):
     import tensorflow as tf
-    from session_model import SessionModel
     from tensorflow_serving.apis import prediction_log_pb2
 
-    folder = config.saved_model_dir / "1"
-    model = SessionModel(folder)
+    file, model = config.saved_model_dir / "1" / serving.WARMUP_FILE, server.service.model
     names = set()
-    for record in tf.data.TFRecordDataset(str(folder / serving.WARMUP_FILE)):
+    for record in tf.data.TFRecordDataset(str(file)):
         log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
         assert log.WhichOneof("log_type") == "predict_log"
         request = log.predict_log.request

@@ -399,7 +399,7 @@ def wait_until(condition, seconds=240):
     raise AssertionError("waited in vain")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.tensorflow_only
 def test_killed_processes_are_started_again_and_the_search_ends_complete(start, tmp_path):
     def oracle():

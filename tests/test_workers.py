@@ -92,7 +92,7 @@ def train(tmp_path):
         process.wait()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.tensorflow_only
 def test_a_killed_worker_ends_the_others_and_all_go_on_where_they_were(train, tmp_path):
     history = tmp_path / "run" / "vqvae2" / "history.json"
