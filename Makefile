@@ -28,7 +28,7 @@ test: $(STAMP) ## Run the tests on TensorFlow, and those of the core on JAX.
 	KERAS_BACKEND=tensorflow $(PYTEST) $(ARGS)
 	KERAS_BACKEND=jax $(PYTEST) $(JAX_TESTS) $(ARGS)
 
-long: $(STAMP) ## Run the tests that kill processes of a training or a search, and start them again.
+long: $(STAMP) ## Run the tests of several workers, killed and started again among them.
 	KERAS_BACKEND=tensorflow $(BIN)/pytest -m long $(ARGS)
 
 lint: $(STAMP) ## Check style, formatting and types.

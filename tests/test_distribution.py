@@ -51,7 +51,7 @@ def test_mirrored_replicas_learn_what_one_device_learns(benchmark, one_device, t
     check(benchmark, one_device, "mirrored", tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_workers_learn_what_one_device_learns(benchmark, one_device, tmp_path):
     check(benchmark, one_device, "multiworker", tmp_path)
 
