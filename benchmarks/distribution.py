@@ -12,7 +12,6 @@ import argparse
 import functools
 import json
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -20,6 +19,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from tables import markdown, write_block
 
 WAYS = {
     "one-tensorflow": ("tensorflow", 1),
@@ -36,7 +36,6 @@ TITLES = {
     "jax-processes": "JAX, `DataParallel`, 2 processes",
 }
 BATCH_SIZE = 16
-MARKERS = ("<!-- benchmark: begin -->", "<!-- benchmark: end -->")
 
 
 def start(way, ports, index):
@@ -201,13 +200,13 @@ def table(results):
         "prior's kernels": "prior kernels",
         "prior's metrics": "prior metrics",
     }
-    lines = [["replicas", *kinds], ["---"] * (len(kinds) + 1)]
+    rows = [["replicas", *kinds]]
     for way, title in TITLES.items():
         if way in results:
             (one,) = results[f"one-{WAYS[way][0]}"]
             values = [difference(one, results[way], kind) for kind in kinds.values()]
-            lines.append([title, *(f"{value:.0e}" for value in values)])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+            rows.append([title, *(f"{value:.0e}" for value in values)])
+    return markdown(rows)
 
 
 def main():
@@ -229,10 +228,7 @@ def main():
     text = table(results)
     print(text)
     if options.write is not None:
-        begin, end = map(re.escape, MARKERS)
-        block = f"{MARKERS[0]}\n{text}\n{MARKERS[1]}"
-        page = re.sub(f"{begin}.*{end}", lambda _: block, options.write.read_text(), flags=re.S)
-        options.write.write_text(page)
+        write_block(options.write, text)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,11 @@ Takes minutes on a CPU, which computes 16 bits more slowly than 32.
 """
 
 import argparse
-import re
 from pathlib import Path
 
 import keras
 import numpy as np
+from tables import markdown, write_block
 
 from keras_vqvae2 import datasets
 from keras_vqvae2.models import VQVAE2, HierarchicalPrior
@@ -19,7 +19,6 @@ from keras_vqvae2.models import VQVAE2, HierarchicalPrior
 STEPS = 500
 BATCH_SIZE = 32
 POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
-MARKERS = ("<!-- precision: begin -->", "<!-- precision: end -->")
 
 
 def train(model, data, validation):
@@ -64,14 +63,10 @@ def main():
     parser.add_argument("--write", type=Path, help="Markdown file with the markers of the table")
     write = parser.parse_args().write
     rows = compare()
-    lines = [rows[0], ("---",) * len(rows[0]), *rows[1:]]
-    text = "\n".join(f"| {' | '.join(row)} |" for row in lines)
+    text = markdown(rows)
     print(text)
     if write is not None:
-        begin, end = map(re.escape, MARKERS)
-        block = f"{MARKERS[0]}\n{text}\n{MARKERS[1]}"
-        page = re.sub(f"{begin}.*{end}", lambda _: block, write.read_text(), flags=re.DOTALL)
-        write.write_text(page)
+        write_block(write, text, "precision")
 
 
 if __name__ == "__main__":

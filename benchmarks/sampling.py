@@ -16,27 +16,16 @@ import platform
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import keras
 import numpy as np
+from tables import best, markdown_of, write_block
 
 from keras_vqvae2.models import VQVAE2, HierarchicalPrior, ImageGenerator, PixelCNN
 
 # Of the specification: 64 samples in 45.3 s; milliseconds a sample of each part; 3 GB at the peak.
 SPECIFIED_MS = {"encoder": 5, "decoder": 5, "top prior": 2000, "bottom prior": 8000, "whole": 10000}
-MARKERS = ("<!-- benchmark: begin -->", "<!-- benchmark: end -->")
-
-
-def best(function, runs=5):
-    """Return the shortest time of a few calls, in seconds."""
-    times = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return min(times)
 
 
 def first_and_best(function, runs=5):
@@ -213,12 +202,6 @@ def memory(report):
     return rows
 
 
-def markdown(rows):
-    """Return rows as a Markdown table."""
-    lines = [list(rows[0]), ["---"] * len(rows[0]), *(row.values() for row in rows)]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
-
-
 def plot(rows, file):
     """Draw time against the number of positions, both samplers."""
     import matplotlib
@@ -259,14 +242,11 @@ def main():
         f"matrix products at {report['peak'] / 1e9:.0f} GFLOP/s; 64 whole images in "
         f"{report['64 images s']:.2f} s."
     )
-    parts = [machine, *(f"### {name}\n\n{markdown(rows)}" for name, rows in tables.items())]
+    parts = [machine, *(f"### {name}\n\n{markdown_of(rows)}" for name, rows in tables.items())]
     text = "\n\n".join(parts)
     print(text)
     if write is not None:
-        page = write.read_text()
-        begin, end = map(re.escape, MARKERS)
-        block = f"{MARKERS[0]}\n{text}\n{MARKERS[1]}"
-        write.write_text(re.sub(f"{begin}.*{end}", lambda _: block, page, flags=re.DOTALL))
+        write_block(write, text)
         plot(tables["Wider grids, batch 16"], write.parent / "images" / "sampling.png")
 
 

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from tables import best, markdown, markdown_of, write_block
 
 from keras_vqvae2.datasets import CodeBatches, CodeManifest, ImageData, LazyImages, extract_codes
 from keras_vqvae2.info import forward_flops, training_bytes, training_flops
@@ -38,16 +39,6 @@ SHARD_SIZE = 16_384
 CODE_BYTES = 2  # uint16: up to 65,536 codes
 RATE = 1000  # images a second to serve
 TRIAL_SHARD_SIZE = 4096
-
-
-def best(function, runs):
-    """Return the shortest time of a few calls, in seconds."""
-    times = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return min(times)
 
 
 def peak_rate():
@@ -202,13 +193,6 @@ def trial(count):
         }
 
 
-def markdown(rows):
-    """Return rows of text as a Markdown table, the first as its head."""
-    return "\n".join(
-        f"| {' | '.join(map(str, row))} |" for row in (rows[0], ["---"] * len(rows[0]), *rows[1:])
-    )
-
-
 def main():
     """Measure, print, and write where asked to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -225,16 +209,12 @@ def main():
         return
     if options.trial:
         rows = [trial(count) for count in (options.trial // 4, options.trial)]
-        name, text = "trial", markdown([list(rows[0]), *(row.values() for row in rows)])
+        name, text = "trial", markdown_of(rows)
     else:
         name, text = "plan", plan_text(options)
     print(text)
     if options.write is not None:
-        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-        pattern = f"{re.escape(begin)}.*{re.escape(end)}"
-        page = options.write.read_text()
-        block = f"{begin}\n{text}\n{end}"
-        options.write.write_text(re.sub(pattern, lambda _: block, page, flags=re.DOTALL))
+        write_block(options.write, text, name)
 
 
 def plan_text(options):

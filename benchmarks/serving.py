@@ -10,7 +10,6 @@ Takes about 5 minutes on two cores.
 import argparse
 import json
 import platform
-import re
 import subprocess
 import sys
 import tempfile
@@ -18,8 +17,8 @@ import time
 from pathlib import Path
 
 import numpy as np
+from tables import markdown_of, write_block
 
-MARKERS = ("<!-- benchmark: begin -->", "<!-- benchmark: end -->")
 BATCHES = (1, 16, 64)
 
 
@@ -129,12 +128,6 @@ def across_batches(run, signature, images=2048):
     return rows
 
 
-def markdown(rows):
-    """Return rows as a Markdown table."""
-    lines = [list(rows[0]), ["---"] * len(rows[0]), *(row.values() for row in rows)]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
-
-
 def main():
     """Measure, print, and write where asked to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -153,18 +146,15 @@ def main():
     text = "\n\n".join(
         [
             f"The specified model by class, {platform.machine()}, two cores.",
-            markdown([exported]),
-            markdown(report["rows"]),
+            markdown_of([exported]),
+            markdown_of(report["rows"]),
             "Images of `sample` by the same seeds, against those of batches of 64:",
-            markdown(report["batches"]),
+            markdown_of(report["batches"]),
         ]
     )
     print(text)
     if flags.write is not None:
-        begin, end = map(re.escape, MARKERS)
-        block = f"{MARKERS[0]}\n{text}\n{MARKERS[1]}"
-        page = flags.write.read_text()
-        flags.write.write_text(re.sub(f"{begin}.*{end}", lambda _: block, page, flags=re.DOTALL))
+        write_block(flags.write, text)
 
 
 if __name__ == "__main__":

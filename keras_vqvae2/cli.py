@@ -77,8 +77,7 @@ def _command(name, epochs=(), tuned=None):
     """Register a function of a `Config` as a command with a flag for each field.
 
     `epochs` names the fields that `--epochs` sets, `tuned` the folder of a search whose best
-    `--from-tuning` takes. Further parameters of the function stay flags
-    of their own.
+    `--from-tuning` takes. Further parameters of the function stay flags of their own.
     """
 
     def register(function):

@@ -12,7 +12,6 @@ os.environ.setdefault(
 )
 
 import keras
-import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -50,13 +49,11 @@ def shared_data():
 @pytest.fixture(scope="session")
 def class_model():
     """An `ImageGenerator` of nine classes with grids 2x1 and 4x2, and weights that tell images."""
-    from tiny_models import randomize
+    from tiny_models import randomize, tell_images_apart
 
     from keras_vqvae2 import VQVAE2, HierarchicalPrior, ImageGenerator
 
     vqvae = VQVAE2((16, 8, 3), filters=8, num_residual_blocks=0, embedding_dim=4, num_embeddings=7)
-    randomize(vqvae)
-    for quantizer in vqvae.quantizers:
-        quantizer.sums.assign(np.random.default_rng(1).normal(size=(7, 4)))
+    tell_images_apart(vqvae)
     prior = HierarchicalPrior.from_vqvae(vqvae, filters=8, num_blocks=1, num_classes=9)
     return ImageGenerator(vqvae, randomize(prior, seed=2))

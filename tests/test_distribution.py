@@ -4,6 +4,7 @@ What is trained and how is in `benchmarks/distribution.py`, which compares at a 
 """
 
 import importlib.util
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,6 +21,7 @@ SCRIPT = Path(__file__).parents[1] / "benchmarks" / "distribution.py"
 
 @pytest.fixture(scope="module")
 def benchmark():
+    sys.path.insert(0, str(SCRIPT.parent))  # as where it is run
     spec = importlib.util.spec_from_file_location("benchmark_distribution", SCRIPT)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

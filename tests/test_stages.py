@@ -7,9 +7,9 @@ import shutil
 import keras
 import numpy as np
 import pytest
+from command_line import command
 from PIL import Image
 
-from keras_vqvae2 import cli
 from keras_vqvae2.config import Config
 
 FLAGS = [
@@ -17,17 +17,6 @@ FLAGS = [
     *("--num-residual-blocks", "0", "--prior-blocks", "1", "--conditional", "--allow-collapse"),
     *("--epochs", "2", "--flip", "--code-passes", "2", "--num-samples", "5"),
 ]
-
-
-def run(*arguments):
-    """Run the command line as the shell does."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.argv", ["keras-vqvae2", *map(str, arguments)])
-        try:
-            cli.main()
-        except SystemExit as exit_:
-            return exit_.code
-    return 0
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +41,7 @@ def pictures(tmp_path_factory):
 def finished(pictures, tmp_path_factory):
     """The run directory of a demo."""
     run_dir = tmp_path_factory.mktemp("runs") / "finished"
-    assert run("demo", "--dataset", pictures, "--run-dir", run_dir, *FLAGS) == 0
+    assert command("demo", "--dataset", pictures, "--run-dir", run_dir, *FLAGS) == 0
     return run_dir
 
 
@@ -120,7 +109,9 @@ def test_the_reported_likelihood_is_that_of_the_images(finished):
 
 def test_the_same_seed_gives_the_same_run(finished, pictures, tmp_path):
     again = tmp_path / "again"
-    assert run("demo", "--dataset", pictures, "--run-dir", again, "--no-tensorboard", *FLAGS) == 0
+    assert (
+        command("demo", "--dataset", pictures, "--run-dir", again, "--no-tensorboard", *FLAGS) == 0
+    )
     for name in ("samples.png", "samples_random.png", "reconstructions.png", "report.json"):
         assert (again / name).read_bytes() == (finished / name).read_bytes(), name
     assert not (again / "logs").exists()
@@ -128,7 +119,7 @@ def test_the_same_seed_gives_the_same_run(finished, pictures, tmp_path):
 
 def test_samples_follow_seed_and_label(copy):
     def samples(*flags):
-        assert run("generate", "--run-dir", copy, *flags) == 0
+        assert command("generate", "--run-dir", copy, *flags) == 0
         return (copy / "samples.png").read_bytes()
 
     before = (copy / "samples.png").read_bytes()
@@ -138,7 +129,7 @@ def test_samples_follow_seed_and_label(copy):
 
 def test_completions_keep_what_is_not_hidden(copy, capsys):
     """With nothing of the lower half known, the upper half of the codes stays in all four."""
-    assert run("complete", "--run-dir", copy, "--hide", "bottom", "--num-samples", 3) == 0
+    assert command("complete", "--run-dir", copy, "--hide", "bottom", "--num-samples", 3) == 0
     with Image.open(copy / "completions.png") as picture:
         assert picture.size == (2 * 62, 2 * 32)  # 6 columns and 3 rows, as above
     message = refusal(capsys, "complete", "--run-dir", copy, "--hide", "middle")
@@ -149,15 +140,15 @@ def test_completions_keep_what_is_not_hidden(copy, capsys):
 
 def test_a_finished_stage_is_not_trained_again(copy):
     before = (copy / "prior" / "history.json").read_bytes()
-    assert run("train-prior", "--run-dir", copy) == 0
+    assert command("train-prior", "--run-dir", copy) == 0
     assert (copy / "prior" / "history.json").read_bytes() == before
-    assert run("train-prior", "--run-dir", copy, "--epochs", 3, "--no-tensorboard") == 0
+    assert command("train-prior", "--run-dir", copy, "--epochs", 3, "--no-tensorboard") == 0
     assert len(json.loads((copy / "prior" / "history.json").read_text())) == 3
 
 
 def refusal(capsys, *arguments):
     """The message of a command that ends with an error."""
-    assert run(*arguments) == 1
+    assert command(*arguments) == 1
     return capsys.readouterr().err
 
 
@@ -168,10 +159,10 @@ def test_another_architecture_is_refused(copy, capsys):
 
 
 def test_a_prior_of_other_codes_is_refused(copy, capsys):
-    assert run("train-vqvae", "--run-dir", copy, "--epochs", 3, "--no-tensorboard") == 0
+    assert command("train-vqvae", "--run-dir", copy, "--epochs", 3, "--no-tensorboard") == 0
     assert "other weights" in refusal(capsys, "train-prior", "--run-dir", copy)
     shutil.rmtree(copy / "codes")
-    assert run("extract-codes", "--run-dir", copy) == 0
+    assert command("extract-codes", "--run-dir", copy) == 0
     message = refusal(capsys, "train-prior", "--run-dir", copy)
     assert "has learned codes of other weights. Remove that folder" in message
 
@@ -195,10 +186,10 @@ def test_a_collapsed_level_is_reported_and_stops_stage_two(copy, capsys):
     top.counts.assign(np.ones(8))
     top.sums.assign(np.ones((8, top.embedding_dim)))
     vqvae.save(file)
-    assert run("extract-codes", "--run-dir", copy) == 0
+    assert command("extract-codes", "--run-dir", copy) == 0
     assert "Collapsed: top." in capsys.readouterr().out
     assert "Collapsed: top." in refusal(
         capsys, "train-prior", "--run-dir", copy, "--no-allow-collapse"
     )
     assert not (copy / "prior").exists()
-    assert run("train-prior", "--run-dir", copy, "--allow-collapse", "--no-tensorboard") == 0
+    assert command("train-prior", "--run-dir", copy, "--allow-collapse", "--no-tensorboard") == 0

@@ -12,6 +12,7 @@ import keras
 import keras_tuner
 import numpy as np
 import pytest
+from command_line import command
 from PIL import Image
 from rich.console import Console
 
@@ -20,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import tuning_processes
 from tuning_processes import TINY, images
 
-from keras_vqvae2 import cli, datasets, tuning
+from keras_vqvae2 import datasets, tuning
 from keras_vqvae2.config import Config
 
 TRAIN, VALIDATION = images(16, 0), images(8, 1)
@@ -260,17 +261,6 @@ SPACES = {
     "vqvae": {**TINY, "flip": [True], "learning_rate": [0.01, 0.002]},
     "prior": {"filters": [4], "num_blocks": [1], "batch_size": [8], "dropout": [0.0, 0.2]},
 }
-
-
-def command(*arguments):
-    """Run the command line as the shell does."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.argv", ["keras-vqvae2", *map(str, arguments)])
-        try:
-            cli.main()
-        except SystemExit as exit_:
-            return exit_.code
-    return 0
 
 
 @pytest.fixture(scope="module")

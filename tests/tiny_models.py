@@ -17,6 +17,14 @@ def randomize(model, seed=0):
     return model
 
 
+def tell_images_apart(vqvae):
+    """As `randomize`, of a VQ-VAE-2, and codes so far apart that each image tells its own."""
+    randomize(vqvae)
+    for quantizer in vqvae.quantizers:
+        quantizer.sums.assign(np.random.default_rng(1).normal(size=quantizer.sums.shape))
+    return vqvae
+
+
 def every_grid(shape, num_embeddings):
     """All grids of codes, `[K ** (H * W), H, W]`, the last position running fastest."""
     size = shape[0] * shape[1]

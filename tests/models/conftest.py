@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tiny_models import randomize
+from tiny_models import randomize, tell_images_apart
 
 from keras_vqvae2.models import VQVAE2, HierarchicalPrior, ImageGenerator, PixelCNN
 
@@ -72,10 +72,7 @@ def trained(images):
 def vqvae():
     """As `trained`, but of random weights large enough that each image tells its codes."""
     model = VQVAE2((8, 8, 3), filters=8, num_residual_blocks=1, embedding_dim=4, num_embeddings=2)
-    randomize(model)
-    for quantizer in model.quantizers:
-        quantizer.sums.assign(np.random.default_rng(1).normal(size=(2, 4)))
-    return model
+    return tell_images_apart(model)
 
 
 @pytest.fixture(scope="session")
