@@ -12,11 +12,26 @@ def positive_int(name, value):
     return int(value)
 
 
+def non_negative_int(name, value):
+    """Return `value` as an int of at least 0, or raise a ValueError that names it."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
+        raise ValueError(f"`{name}` must be an integer of at least 0. Received: {name}={value!r}")
+    return int(value)
+
+
 def even(name, value):
     """Return `value` as an even int of at least 2, or raise a ValueError that names it."""
     value = positive_int(name, value)
     if value % 2:
         raise ValueError(f"`{name}` must be even. Received: {name}={value}")
+    return value
+
+
+def one_of(name, value, choices):
+    """Return `value` if it is one of the choices, or raise a ValueError that lists them."""
+    if value not in tuple(choices):
+        known = ", ".join(repr(choice) for choice in choices)
+        raise ValueError(f"`{name}` must be one of {known}. Received: {name}={value!r}")
     return value
 
 

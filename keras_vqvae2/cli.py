@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from keras_vqvae2.config import BEST_FILE, FILE_NAME, SIZES, Config, read_options
+from keras_vqvae2.config import BEST_FILE, FILE_NAME, SIZES, WIRINGS, Config, read_options
 
 app = typer.Typer(
     name="keras-vqvae2",
@@ -45,9 +45,11 @@ def _flag(name, kind, help, panel, default=None):
 def _config_flags(epochs, tuned):
     """The flags of every command: one for each field of `Config`, and some that set several."""
     types = typing.get_type_hints(Config)
-    sizes = f"Architecture: {', '.join(SIZES)}. Other flags win over it."
     yield _flag("config", Path, "JSON file with fields to start from.", "Run")
+    sizes = f"Architecture: {', '.join(SIZES)}. Other flags win over it."
     yield _flag("size", str, sizes, "Run")
+    wirings = f"How its parts are put together: {', '.join(WIRINGS)}. Other flags win over it."
+    yield _flag("wiring", str, wirings, "Run")
     if epochs:
         yield _flag("epochs", int, f"Sets {' and '.join(epochs)}.", "Run")
     if tuned:
@@ -234,11 +236,27 @@ def complete(
 
 
 @_command("evaluate")
-def evaluate(config):
-    """Measure both stages and write report.json."""
+def evaluate(
+    config,
+    samples: Annotated[
+        bool, typer.Option(help="Score samples too; --no-samples for the two stages alone.")
+    ] = True,
+    reference: Annotated[
+        str | None,
+        typer.Option(help="Split that samples are compared with; else 4/5 of the validation."),
+    ] = None,
+    held_out: Annotated[
+        str | None,
+        typer.Option(help="Split of other real images, as many as samples; else the other 1/5."),
+    ] = None,
+    extractor: Annotated[
+        str, typer.Option(help="emoji32, fashion_mnist, inception_v3, a .keras file, or auto.")
+    ] = "auto",
+):
+    """Measure both stages and samples; write report.json and neighbours.png."""
     from keras_vqvae2 import results
 
-    results.write_report(config)
+    results.write_report(config, samples, reference, held_out, extractor)
 
 
 @_command("export")

@@ -41,6 +41,26 @@ SIZES: dict[str, dict[str, int | None]] = {
 }
 _SMALL = SIZES["small"]
 
+# How the parts are put together; any size may have either.
+WIRINGS: dict[str, dict[str, Any]] = {
+    "specified": {
+        "condition_on_coarser": False,
+        "codebook_metric": "euclidean",
+        "prior_two_stream": False,
+        "prior_attention_blocks": 0,
+        "prior_conditioning_blocks": 0,
+    },
+    # The best combination of docs/quality.md.
+    "best": {
+        "condition_on_coarser": True,
+        "codebook_metric": "cosine",
+        "prior_two_stream": True,
+        "prior_attention_blocks": 2,
+        "prior_conditioning_blocks": 2,
+    },
+}
+# Named groups of fields that a config can start from.
+STARTS = {"size": SIZES, "wiring": WIRINGS}
 
 FILE_NAME = "config.json"
 # In the folder of a search: the fields that its winner has.
@@ -61,8 +81,22 @@ FIXED = {
         "num_embeddings",
         "decay",
         "commitment_cost",
+        "condition_on_coarser",
+        "reconstruction_loss",
+        "codebook_metric",
+        "codebook_gradient",
     ),
-    "prior": ("prior_filters", "prior_blocks", "prior_dropout", "conditional"),
+    "prior": (
+        "prior_filters",
+        "prior_blocks",
+        "prior_dropout",
+        "prior_two_stream",
+        "prior_attention_blocks",
+        "prior_conditioning_blocks",
+        "prior_label_smoothing",
+        "prior_ema",
+        "conditional",
+    ),
 }
 
 
@@ -106,6 +140,9 @@ class Config:
     )
     train_split: str = _option("train", "Data", "Split to learn from.")
     validation_split: str = _option("validation", "Data", "Split to judge by, as 'train[90%:]'.")
+    cosine_decay: bool = _option(
+        False, "Run", "Let both learning rates fall to zero over the epochs, as half a cosine."
+    )
     batch_size: int = _option(64, "Data", "Images a step, in both stages.", at_least=1)
     flip: bool = _option(False, "Data", "Mirror training images at random.")
     shift: int = _option(0, "Data", "Move training images by up to so many pixels.", at_least=0)
@@ -127,8 +164,21 @@ class Config:
     )
     decay: float = _option(0.99, "VQ-VAE-2", "Decay of the codebooks' moving averages.", 0)
     commitment_cost: float = _option(0.25, "VQ-VAE-2", "Weight of the commitment loss.", 0)
+    condition_on_coarser: bool = _option(
+        False, "VQ-VAE-2", "Quantize what a finer level adds to the decoded coarser ones."
+    )
+    reconstruction_loss: str = _option(
+        "mse", "VQ-VAE-2", "mse, l1, or discretized_logistic for a likelihood of pixels."
+    )
+    codebook_metric: str = _option("euclidean", "VQ-VAE-2", "The nearest code's: or cosine.")
+    codebook_gradient: str = _option(
+        "straight_through", "VQ-VAE-2", "What passes the quantizers backwards: or rotation."
+    )
     vqvae_epochs: int | None = _option(
         None, "VQ-VAE-2", "Epochs of stage 1; left out, enough for about 1,200 steps.", 1
+    )
+    decoder_epochs: int = _option(
+        0, "VQ-VAE-2", "Epochs after those in which the decoder learns alone, of fixed codes.", 0
     )
     vqvae_learning_rate: float = _option(1e-3, "VQ-VAE-2", "Learning rate of stage 1 (Adam).", 0)
 
@@ -137,6 +187,24 @@ class Config:
         _SMALL["prior_blocks"], "Prior", "Gated blocks of each PixelCNN.", 1
     )
     prior_dropout: float = _option(0.1, "Prior", "Dropout in each PixelCNN.", 0)
+    prior_two_stream: bool = _option(
+        False, "Prior", "Two streams in each PixelCNN: no blind spot, twice the weights."
+    )
+    prior_attention_blocks: int = _option(
+        0, "Prior", "Causal attention layers among the blocks of the coarsest level.", 0
+    )
+    prior_conditioning_blocks: int = _option(
+        0, "Prior", "Residual blocks on the coarser codes that a PixelCNN is given.", 0
+    )
+    prior_label_smoothing: float = _option(
+        0.0, "Prior", "Share of the training target spread over all codes.", 0
+    )
+    prior_ema: float = _option(
+        0.0, "Prior", "Momentum of a moving average of the weights, which is what is kept.", 0
+    )
+    prior_precision: str = _option(
+        "float32", "Prior", "Of the training: or mixed_bfloat16. The saved prior is float32."
+    )
     conditional: bool = _option(False, "Prior", "Learn the codes of each class.")
     prior_epochs: int | None = _option(
         None, "Prior", "Epochs of stage 2 at most; left out, enough for about 800 steps.", 1
@@ -170,13 +238,14 @@ class Config:
         Args:
             size: a name in `SIZES`: "tiny" for tests, "small" for a CPU, "base" for the
                 specification's 22 M parameters.
-            **options: fields and their values; they win over the size.
+            **options: fields and their values; they win over the size. `wiring="best"` is how the
+                best combination of docs/quality.md is put together.
 
         Returns:
             A `Config`.
 
         Raises:
-            ValueError: if the size or a field is not known.
+            ValueError: if the size, the wiring or a field is not known.
 
         Example:
 
@@ -191,7 +260,8 @@ class Config:
         """Read a config from a JSON file; fields that it does not name keep their defaults.
 
         Args:
-            path: the file. Beside fields it may name a `"size"` to start from.
+            path: the file. Beside fields it may name a `"size"` and a
+                `"wiring"` to start from.
 
         Returns:
             A `Config`.
@@ -208,7 +278,7 @@ class Config:
         return cls().updated(read_options(path))
 
     def updated(self, options: dict[str, Any]) -> "Config":
-        """Return a copy with some fields changed; a `"size"` among them is applied first.
+        """Return a copy with some fields changed; a `"size"` or `"wiring"` is applied first.
 
         Args:
             options: field names and values, as read from JSON or from flags.
@@ -217,7 +287,7 @@ class Config:
             A `Config`.
 
         Raises:
-            ValueError: if the size or a field is not known.
+            ValueError: if the size, the wiring or a field is not known.
 
         Example:
 
@@ -226,11 +296,13 @@ class Config:
         ```
         """
         options = dict(options)
-        size = options.pop("size", None)
-        if size is not None:
-            if size not in SIZES:
-                raise ValueError(f"`size` must be one of {', '.join(SIZES)}. Received: {size}.")
-            options = {**SIZES[size], **options}
+        for kind, named in STARTS.items():
+            name = options.pop(kind, None)
+            if name is not None:
+                if name not in named:
+                    names = ", ".join(named)
+                    raise ValueError(f"`{kind}` must be one of {names}. Received: {name}.")
+                options = {**named[name], **options}
         known = {field.name for field in dataclasses.fields(self)}
         if unknown := sorted(set(options) - known):
             raise ValueError(f"A config has no field `{unknown[0]}`. It has: {sorted(known)}.")

@@ -5,7 +5,7 @@ from keras import ops
 from keras_vqvae2.distribution import all_reduce_sum
 
 
-def reconstruction_error(images, reconstruction):
+def squared_error(images, reconstruction):
     """Mean squared error of each image, on the [-1, 1] signal the networks work on.
 
     Args:
@@ -17,6 +17,20 @@ def reconstruction_error(images, reconstruction):
     """
     difference = ops.cast(reconstruction, "float32") - ops.cast(images, "float32")
     return ops.mean(ops.square(difference), axis=(1, 2, 3))
+
+
+def absolute_error(images, reconstruction):
+    """Mean absolute error of each image, on the [-1, 1] signal.
+
+    Args:
+        images: float32 tensor `[B, H, W, C]`, the signal.
+        reconstruction: float tensor of the same shape.
+
+    Returns:
+        float32 tensor `[B]`.
+    """
+    difference = ops.cast(reconstruction, "float32") - ops.cast(images, "float32")
+    return ops.mean(ops.abs(difference), axis=(1, 2, 3))
 
 
 def code_nll(codes, logits):
@@ -32,6 +46,29 @@ def code_nll(codes, logits):
     logits = ops.cast(logits, "float32")
     chosen = ops.take_along_axis(logits, ops.cast(codes, "int32")[..., None], axis=-1)[..., 0]
     return ops.logsumexp(logits, axis=-1) - chosen
+
+
+def smoothed_code_nll(codes, logits, smoothing):
+    """Cross-entropy of smoothed targets: `1 - smoothing` on the code, the rest on all codes alike.
+
+    Args:
+        codes: as of `code_nll`.
+        logits: as of `code_nll`.
+        smoothing: in [0, 1); 0 gives `code_nll`.
+
+    Returns:
+        float32 tensor of the shape of `codes`, nats.
+
+    Reference:
+        Szegedy et al. 2016, "Rethinking the Inception Architecture for Computer Vision",
+        section 7.
+    """
+    nats = code_nll(codes, logits)
+    if not smoothing:
+        return nats
+    logits = ops.cast(logits, "float32")
+    uniform = ops.logsumexp(logits, axis=-1) - ops.mean(logits, axis=-1)
+    return (1.0 - smoothing) * nats + smoothing * uniform
 
 
 def weighted_mean(values, sample_weight=None):

@@ -4,7 +4,7 @@ from importlib import metadata
 from pathlib import Path
 
 from keras_vqvae2.export import read_signatures
-from keras_vqvae2.report import shape_text
+from keras_vqvae2.report import score_rows, score_sentences, shape_text
 
 LICENCES = {
     "emoji32": "Noto Emoji at 32 pixels, © Google LLC and the Noto Emoji authors, Apache-2.0",
@@ -43,7 +43,7 @@ Means over all images of a split, by `keras-vqvae2 evaluate`.
 {scores}
 
 {note}
-
+{samples}{curves}
 ## Signatures
 
 `B` is the number of images, any from 1 on; row `i` of the outputs depends on row `i` of the inputs
@@ -143,6 +143,8 @@ def model_card(name, model, directory, report, label_names=None):
         data=f"{dataset}: {LICENCES.get(dataset, 'see the source of the data for its licence')}.",
         scores=_score_table(report),
         note=report["note"],
+        samples=_samples(report),
+        curves=_curves(report),
         signatures=_signature_table(signatures),
         labels=labels,
         calls=_calls(signatures),
@@ -173,6 +175,7 @@ def _score_table(report):
     rows = [
         ("reconstruction MSE, pixels on [-1, 1]", *(f"{error['mse']:.4f}" for error in errors)),
         ("reconstruction PSNR, dB", *(f"{error['psnr']:.1f}" for error in errors)),
+        ("reconstruction SSIM", *(f"{error['ssim']:.3f}" for error in errors)),
     ]
     for level, values in report["levels"].items():
         per_code = (f"{values['bits_per_code'][split]:.2f}" for split in splits)
@@ -183,6 +186,39 @@ def _score_table(report):
         used = f"{values['usage']:.0%} in use, perplexity {values['perplexity']:.0f}"
         rows.append((f"{level} codebook on {first}", used, *[""] * (len(splits) - 1)))
     return _table(("", *splits), rows)
+
+
+def _samples(report):
+    """The section on samples, if they were scored."""
+    if "samples" not in report:
+        return ""
+    head, *rows = score_rows(report["samples"])
+    sentences = " ".join(score_sentences(report["samples"]))
+    return f"\n## Samples\n\n{_table(head, rows)}\n\n{sentences}\n"
+
+
+def _curves(report):
+    """The section on how the prior learned: its likelihood by epoch, on both splits."""
+    history = report.get("history", [])
+    if not any("val_bits_per_code" in logs for logs in history):
+        return ""
+    best = min(range(len(history)), key=lambda epoch: history[epoch]["val_bits_per_code"])
+    # Evenly spread, with the first, the best and the last.
+    shown = {round(place * (len(history) - 1) / 11) for place in range(12)} | {best}
+    rows = [
+        (
+            f"**{epoch + 1}**" if epoch == best else epoch + 1,
+            f"{history[epoch]['bits_per_code']:.3f}",
+            f"{history[epoch]['val_bits_per_code']:.3f}",
+        )
+        for epoch in sorted(shown)
+    ]
+    table = _table(("epoch", "training", "validation"), rows)
+    return (
+        "\n## How the prior learned\n\nBits a code over all levels, while training (with dropout) "
+        f"and after the epoch. Its weights are those of the best validation, epoch {best + 1}.\n\n"
+        f"{table}\n"
+    )
 
 
 def _signature_table(signatures):

@@ -7,6 +7,8 @@ import math
 
 from keras import ops
 
+TINY = 1e-12  # keeps the length of a zero vector from dividing
+
 
 def squared_distances(vectors, codebook):
     """Squared Euclidean distance of each vector to each code, less the vector's own norm.
@@ -60,6 +62,46 @@ def straight_through(inputs, quantized):
         Tensor of the same shape.
     """
     return inputs + ops.stop_gradient(quantized - inputs)
+
+
+def rotation_trick(inputs, quantized):
+    """`quantized` in the forward pass; backward, the rotation that takes `inputs` to it.
+
+    `quantized = (|q| / |x|) R x`, where the rotation `R` and the ratio are constants to the
+    gradient. Unlike `straight_through` the gradient at `inputs` depends on where in the cell of its
+    code a vector lies: `R` and the gradient keep their angle.
+
+    `R x = x - 2 r (r.x) + 2 q' (x'.x)` with the unit vectors `x'`, `q'` and `r` along `x' + q'`.
+
+    Reference: Fifty et al. 2024, "Restructuring Vector Quantization with the Rotation Trick",
+    section 4.
+
+    Args:
+        inputs: float tensor `[..., D]`.
+        quantized: tensor of the same shape and dtype.
+
+    Returns:
+        Tensor of the same shape.
+    """
+    input_norm, code_norm = (
+        ops.sqrt(ops.sum(ops.square(x), axis=-1, keepdims=True) + TINY) for x in (inputs, quantized)
+    )
+    source = ops.stop_gradient(inputs / input_norm)
+    target = ops.stop_gradient(quantized / code_norm)
+    middle = unit_vectors(source + target)
+    rotated = (
+        inputs
+        - 2.0 * middle * ops.sum(middle * inputs, axis=-1, keepdims=True)
+        + 2.0 * target * ops.sum(source * inputs, axis=-1, keepdims=True)
+    )
+    rotated = ops.stop_gradient(code_norm / input_norm) * rotated
+    # Of a vector opposite to its code the formula is undefined; the value is right all the same.
+    return rotated + ops.stop_gradient(quantized - rotated)
+
+
+def unit_vectors(vectors):
+    """Scale vectors `[..., D]` to length 1; a zero vector stays zero."""
+    return vectors / ops.sqrt(ops.sum(ops.square(vectors), axis=-1, keepdims=True) + TINY)
 
 
 def code_statistics(vectors, codes, num_embeddings):

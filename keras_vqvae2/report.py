@@ -3,7 +3,9 @@
 import dataclasses
 import math
 
+import numpy as np
 from rich.table import Table
+from skimage.metrics import structural_similarity
 
 from keras_vqvae2.metrics import CodebookUsage, Perplexity
 
@@ -11,6 +13,16 @@ LIKELIHOOD_NOTE = (
     "Bits are the negative log-likelihood of the codes under the prior, not of the pixels: "
     "how many bits name an image's codes, while the reconstruction error says what the codes lose."
 )
+# Images of a split whose structural similarity is measured, one by one.
+SSIM_IMAGES = 1_000
+# The sets of images that `evaluation.score_samples` compares with real ones.
+SCORED = {
+    "real": "real images, held out",
+    "reconstructions": "their reconstructions",
+    "samples": "samples of the prior",
+    "random_codes": "random codes",
+}
+SCORES = ("frechet_distance", "precision", "recall", "density", "coverage", "recognised")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,12 +100,16 @@ def evaluate(vqvae, priors, images, codes):
     Returns:
         A dict that JSON can hold:
 
-        - `"reconstruction"`: for each split `"mse"` of the signal in [-1, 1] and `"psnr"` in dB of
-          pixels in 0..255, from that error;
+        - `"reconstruction"`: for each split `"mse"` of the signal in [-1, 1], `"psnr"` in dB of
+          pixels in 0..255, from that error, and `"ssim"`, the structural similarity, on the first
+          1,000 images;
         - `"levels"`: for each level the fields of `LevelUsage` on the first split, and
           `"bits_per_code"` for each split;
         - `"bits_per_image_dimension"`: for each split the bits of all codes of an image over
           `H * W * C`;
+        - `"image_bits_per_dimension"`: of a VQ-VAE-2 with the discretized logistic loss, for each
+          split: those bits and the bits of the pixels given the codes, an upper bound of the
+          negative log-likelihood of the images themselves;
         - `"note"`: what the bits are the likelihood of.
 
     Example:
@@ -103,12 +119,16 @@ def evaluate(vqvae, priors, images, codes):
     report["levels"]["top"]["bits_per_code"]["validation"]
     ```
     """
-    reconstruction, bits, bits_per_dimension = {}, {}, {}
+    reconstruction, bits, bits_per_dimension, image_bits = {}, {}, {}, {}
     for split in images:
-        mse = vqvae.evaluate(images[split], return_dict=True, verbose=0)["reconstruction_mse"]
+        logs = vqvae.evaluate(images[split], return_dict=True, verbose=0)
+        mse = logs["reconstruction_mse"]
         # The signal spans 2, pixels 255: the ratio to the error is the same.
         psnr = 10.0 * math.log10(2.0**2 / mse)
-        reconstruction[split] = {"mse": float(mse), "psnr": psnr}
+        ssim = _mean_ssim(vqvae, images[split].data.images[:SSIM_IMAGES])
+        reconstruction[split] = {"mse": float(mse), "psnr": psnr, "ssim": ssim}
+        if "pixel_bits_per_dim" in logs:
+            image_bits[split] = float(logs["pixel_bits_per_dim"])
         bits[split] = priors.evaluate(codes[split], return_dict=True, verbose=0)
     levels = {}
     for level in level_usage(next(iter(codes.values()))):
@@ -125,10 +145,13 @@ def evaluate(vqvae, priors, images, codes):
             for level in levels.values()
         )
         bits_per_dimension[split] = total / math.prod(vqvae.image_shape)
+        if split in image_bits:
+            image_bits[split] += bits_per_dimension[split]
     return {
         "reconstruction": reconstruction,
         "levels": levels,
         "bits_per_image_dimension": bits_per_dimension,
+        **({"image_bits_per_dimension": image_bits} if image_bits else {}),
         "note": LIKELIHOOD_NOTE,
     }
 
@@ -177,9 +200,10 @@ def report_tables(report):
     ```
     """
     splits = list(report["reconstruction"])
-    quality = Table("split", "error (MSE on [-1, 1])", "PSNR", title="Reconstruction")
+    quality = Table("split", "error (MSE on [-1, 1])", "PSNR", "SSIM", title="Reconstruction")
     for split, values in report["reconstruction"].items():
-        quality.add_row(split, f"{values['mse']:.4f}", f"{values['psnr']:.1f} dB")
+        numbers = f"{values['mse']:.4f}", f"{values['psnr']:.1f} dB", f"{values['ssim']:.3f}"
+        quality.add_row(split, *numbers)
     likelihood = Table("level", "uniform", "frequencies", title="Bits a code")
     for split in splits:
         likelihood.add_column(f"prior, {split}")
@@ -203,8 +227,107 @@ def report_tables(report):
         usage_table(levels),
         likelihood,
         f"All codes of an image, in bits for each dimension of the image: {totals}.",
+        *_bound(report),
         report["note"],
+        *_sample_tables(report),
     ]
+
+
+def score_rows(scores):
+    """Return the rows of the table of `evaluation.score_samples`, as text, the first as its head.
+
+    Args:
+        scores: the dict from `score_samples`.
+
+    Returns:
+        A list of tuples of strings.
+
+    Example:
+
+    ```python
+    score_rows(report["samples"])[0]
+    ```
+    """
+    names = [name for name in SCORES if name in scores]
+    rows = [("images", *(name.replace("frechet", "Fréchet").replace("_", " ") for name in names))]
+    for kind, words in SCORED.items():
+        values = (scores[name].get(kind) for name in names)
+        rows.append((words, *("" if value is None else f"{value:.3f}" for value in values)))
+    return rows
+
+
+def score_sentences(scores):
+    """Return in words what `evaluation.score_samples` measured beside its table.
+
+    Args:
+        scores: the dict from `score_samples`.
+
+    Returns:
+        A list of sentences.
+
+    Example:
+
+    ```python
+    print(*score_sentences(report["samples"]))
+    ```
+    """
+    extractor = scores["extractor"]
+    options = [f"temperature {scores['temperature']:g}"]
+    options += [f"{key} {scores[key]}" for key in ("top_k", "top_p") if scores[key] is not None]
+    sentences = [
+        f"Features of {extractor['name']} (SHA-256 {extractor['checksum'][:16]}…), "
+        f"{scores['num_samples']:,} images of each kind against {scores['num_reference']:,} of "
+        f"{scores['reference']}, held out {scores['held_out']}, seed {scores['seed']}, "
+        f"{', '.join(options)}."
+    ]
+    if "classification_accuracy" in scores:
+        score = scores["classification_accuracy"]
+        sentences.append(
+            f"A classifier trained on {score['num_images']:,} samples is right on "
+            f"{score['samples']:.1%} of the real images, one trained on as many real images on "
+            f"{score['real']:.1%}."
+        )
+    near = scores["nearest_training_distance"]
+    sentences.append(
+        f"The nearest training image lies {near['samples']:.2f} from a sample and "
+        f"{near['real']:.2f} from a held-out image."
+    )
+    return sentences
+
+
+def _bound(report):
+    """The bound on the images' own likelihood in words, if there is one."""
+    if "image_bits_per_dimension" not in report:
+        return []
+    bounds = ", ".join(f"{v:.3f} on {k}" for k, v in report["image_bits_per_dimension"].items())
+    return [f"Images at most, in bits a dimension, by codes and pixels together: {bounds}."]
+
+
+def _sample_tables(report):
+    if "samples" not in report:
+        return []
+    head, *rows = score_rows(report["samples"])
+    table = Table(*head, title="Samples")
+    for row in rows:
+        table.add_row(*row)
+    return [table, *score_sentences(report["samples"])]
+
+
+def _mean_ssim(vqvae, images):
+    """Mean structural similarity of images and reconstructions, as their authors define it."""
+    reconstructions = np.rint(vqvae.decode(vqvae.encode(images)))
+    options = {"data_range": 255, "gaussian_weights": True, "sigma": 1.5}
+    values = [
+        structural_similarity(
+            image.astype("float64"),
+            reconstruction.astype("float64"),
+            channel_axis=-1,
+            use_sample_covariance=False,
+            **options,
+        )
+        for image, reconstruction in zip(images, reconstructions, strict=True)
+    ]
+    return float(np.mean(values))
 
 
 def shape_text(shape):

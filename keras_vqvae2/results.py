@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_vqvae2 import pictures
 from keras_vqvae2.datasets import ImageBatches
+from keras_vqvae2.evaluation import load_extractor, nearest, score_samples
 from keras_vqvae2.models import ImageGenerator
 from keras_vqvae2.progress import console, progress
 from keras_vqvae2.report import evaluate, report_tables
@@ -22,6 +23,7 @@ from keras_vqvae2.workers import data_options
 
 COMPLETED_IMAGES = 10
 HIDDEN_PIXEL = 160  # grey
+NUM_CLASSIFIED = 5_000  # images of each classifier that is trained to judge samples
 
 
 def generate(config, label=None):
@@ -127,32 +129,75 @@ def complete(config, hide="bottom"):
     return np.stack(completions)
 
 
-def write_report(config):
+def write_report(config, samples=False, reference=None, held_out=None, extractor="auto"):
     """Measure both stages on the training and the validation split; write `report.json`.
 
     Args:
         config: `Config`.
+        samples: whether samples are scored too, by `evaluation.score_samples`.
+        reference: split that they are compared with; None for four fifths of the validation split.
+        held_out: split of other real images, as many as samples are drawn; None for the other
+            fifth. Both or none are given.
+        extractor: of `evaluation.load_extractor`, for the samples.
 
     Returns:
-        The report, as `report.evaluate` gives it, with the dataset and the config.
+        The report, as `report.evaluate` gives it, with the dataset, the history of the prior, and
+        as `"samples"` what `evaluation.score_samples` gives.
 
     Raises:
-        ValueError: if a stage is missing.
+        ValueError: if a stage is missing, one of the two splits is, or there is no such extractor.
     """
+    if (reference is None) != (held_out is None):
+        raise ValueError(
+            "`reference` and `held_out` must both be given, or neither. "
+            f"Received: reference={reference!r}, held_out={held_out!r}"
+        )
     begin(config, "Report")
-    vqvae = load_vqvae(config)
+    vqvae, priors = load_vqvae(config), load_prior(config)
     shared = data_options()  # of a demo on several devices
     measured = evaluate(
         vqvae,
-        load_prior(config),
+        priors,
         {s: ImageBatches(load_split(config, s), config.batch_size, **shared) for s in SPLITS},
         {s: load_codes(config, s, vqvae=vqvae, **shared) for s in SPLITS},
     )
-    report = {"dataset": config.dataset, "seed": config.seed, **measured}
+    history = json.loads((config.prior_dir / "history.json").read_text())
+    report = {"dataset": config.dataset, "seed": config.seed, **measured, "history": history}
+    if samples:
+        if reference is None:
+            data = load_split(config, "validation")
+            scored = data.part(stop=len(data) * 4 // 5), data.part(len(data) * 4 // 5)
+        else:
+            scored = load_split(config, reference), load_split(config, held_out)
+        report["samples"] = _score(config, ImageGenerator(vqvae, priors), *scored, extractor)
     config.report_file.write_text(json.dumps(report, indent=2) + "\n")
     for part in report_tables(report):
         console.print(part)
     return report
+
+
+def _score(config, generator, reference, held_out, extractor):
+    """Score samples, and draw `neighbours.png`: samples beside the nearest training images."""
+    extractor = load_extractor(extractor, config.dataset)
+    train = load_split(config, "train")
+    with progress("samples to score") as update:
+        scores, samples = score_samples(
+            generator,
+            reference,
+            held_out,
+            train,
+            extractor,
+            num_classified=NUM_CLASSIFIED,
+            seed=config.seed,
+            temperature=config.temperature,
+            top_k=config.top_k,
+            top_p=config.top_p,
+            callback=update,
+        )
+    samples = samples[: config.num_samples]
+    rows = nearest(extractor.features(samples), extractor.features(train.images[:]))[1]
+    _save(config, "neighbours.png", pictures.pairs(samples, train.images[rows]))
+    return scores
 
 
 def _known(hide, height, width):

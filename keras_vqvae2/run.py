@@ -50,7 +50,8 @@ def load_split(config, split):
 
     Args:
         config: `Config`.
-        split: "train" or "validation"; the config says which split of the dataset that is.
+        split: "train" or "validation", of which the config says which split of the dataset that is;
+            or a split of the dataset by its own name.
 
     Returns:
         `ImageData`.
@@ -64,8 +65,9 @@ def load_split(config, split):
     load_split(Config(), "validation").image_shape  # (32, 32, 3)
     ```
     """
-    name = {"train": config.train_split, "validation": config.validation_split}[split]
+    names = {"train": config.train_split, "validation": config.validation_split}
     size = config.image_size and (config.image_size, config.image_size)
+    name = names.get(split, split)
     return load(config.dataset, name, data_dir=config.data_dir, image_size=size)
 
 
@@ -151,6 +153,9 @@ def build_vqvae(config, image_shape):
         num_embeddings=config.num_embeddings,
         decay=config.decay,
         commitment_cost=config.commitment_cost,
+        condition_on_coarser=config.condition_on_coarser,
+        reconstruction_loss=config.reconstruction_loss,
+        quantizer_options={"metric": config.codebook_metric, "gradient": config.codebook_gradient},
     )
 
 
@@ -185,6 +190,11 @@ def build_prior(config, vqvae, num_classes):
         num_blocks=config.prior_blocks,
         num_classes=num_classes if config.conditional else None,
         dropout=config.prior_dropout,
+        two_stream=config.prior_two_stream,
+        num_attention_blocks=(config.prior_attention_blocks, *[0] * (vqvae.num_levels - 1)),
+        num_conditioning_blocks=config.prior_conditioning_blocks,
+        label_smoothing=config.prior_label_smoothing,
+        dtype=config.prior_precision,
     )
 
 

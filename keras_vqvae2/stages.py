@@ -11,6 +11,7 @@ from rich.panel import Panel
 
 from keras_vqvae2.callbacks import CodebookUsage, ReconstructionImages, SampleImages
 from keras_vqvae2.datasets import CodeManifest, ImageBatches, extract_codes
+from keras_vqvae2.models import HierarchicalPrior
 from keras_vqvae2.progress import EpochProgress, console, progress
 from keras_vqvae2.report import level_usage, usage_table
 from keras_vqvae2.results import generate, reconstruct, write_report
@@ -53,9 +54,6 @@ def train_vqvae(config, workers=ONE_DEVICE):
     """
     begin(config, "Stage 1: the VQ-VAE-2 learns the images", workers.is_chief)
     data = {split: load_split(config, split) for split in SPLITS}
-    with workers.scope():
-        vqvae = build_vqvae(config, data["train"].image_shape)
-        vqvae.compile(optimizer=keras.optimizers.Adam(config.vqvae_learning_rate))
     batches = ImageBatches(
         data["train"],
         config.batch_size,
@@ -65,6 +63,11 @@ def train_vqvae(config, workers=ONE_DEVICE):
         shift=config.shift,
         **data_options(),
     )
+    epochs = config.vqvae_epochs or _epochs(VQVAE_STEPS, batches)
+    with workers.scope():
+        vqvae = build_vqvae(config, data["train"].image_shape)
+        rate = _learning_rate(config, config.vqvae_learning_rate, epochs * len(batches))
+        vqvae.compile(optimizer=keras.optimizers.Adam(rate))
     shown = {
         "reconstruction_mse": "error {:.4f}".format,
         "val_reconstruction_mse": "validation {:.4f}".format,
@@ -79,15 +82,24 @@ def train_vqvae(config, workers=ONE_DEVICE):
             ReconstructionImages(logs, images[:SHOWN_IMAGES]),
             CodebookUsage(logs, images),
         ]
-    fit_resumable(
-        vqvae,
-        batches,
-        config.vqvae_dir,
-        epochs=config.vqvae_epochs or _epochs(VQVAE_STEPS, batches),
-        validation_data=ImageBatches(data["validation"], config.batch_size, **data_options()),
-        callbacks=callbacks,
-        workers=workers,
-    )
+    options = {
+        "validation_data": ImageBatches(data["validation"], config.batch_size, **data_options()),
+        "callbacks": callbacks,
+        "workers": workers,
+    }
+    fit_resumable(vqvae, batches, config.vqvae_dir, epochs=epochs, **options)
+    if config.decoder_epochs:
+        with workers.scope():
+            vqvae.fix_codes()
+            rate = _learning_rate(
+                config, config.vqvae_learning_rate / 2, config.decoder_epochs * len(batches)
+            )
+            vqvae.compile(optimizer=keras.optimizers.Adam(rate))
+        directory = config.vqvae_dir / "decoder"
+        fit_resumable(vqvae, batches, directory, epochs=config.decoder_epochs, **options)
+        with workers.scope():
+            vqvae.fix_codes(False)
+            vqvae.compile(optimizer=keras.optimizers.Adam(config.vqvae_learning_rate))
     _save(vqvae, config.vqvae_file, workers)
     return vqvae
 
@@ -157,15 +169,20 @@ def train_prior(config, workers=ONE_DEVICE):
     if collapsed and not config.allow_collapse:
         raise ValueError(_collapse_message(collapsed))
     check_learned_codes(config.prior_dir, codes.fingerprint, workers.is_chief)
+    epochs = config.prior_epochs or _epochs(PRIOR_STEPS, codes)
     with workers.scope():
         priors = build_prior(config, vqvae, codes.num_classes)
-        priors.compile(optimizer=keras.optimizers.Adam(config.prior_learning_rate))
+        rate = _learning_rate(config, config.prior_learning_rate, epochs * len(codes))
+        ema = {"use_ema": True, "ema_momentum": config.prior_ema} if config.prior_ema else {}
+        priors.compile(optimizer=keras.optimizers.Adam(rate, **ema))
     shown = {
         "bits_per_code": "bits a code {:.3f}".format,
         "val_bits_per_code": "validation {:.3f}".format,
         **{f"val_{name}_bits_per_code": f"{name} {{:.3f}}".format for name in vqvae.level_names},
     }
     callbacks = [EpochProgress(shown)]
+    if config.prior_ema:
+        callbacks.append(keras.callbacks.SwapEMAWeights())  # while it is evaluated
     if config.tensorboard and workers.is_chief:
         logs = config.run_dir / "logs" / "prior"
         labels = example_labels(config, priors.num_classes, SHOWN_IMAGES)
@@ -177,13 +194,17 @@ def train_prior(config, workers=ONE_DEVICE):
         priors,
         codes,
         config.prior_dir,
-        epochs=config.prior_epochs or _epochs(PRIOR_STEPS, codes),
+        epochs=epochs,
         validation_data=load_codes(config, "validation", vqvae=vqvae, **data_options()),
         monitor="val_bits_per_code",
         patience=config.patience,
         callbacks=callbacks,
         workers=workers,
     )
+    # The best epoch's averages, if there are any, become its weights.
+    priors.optimizer.finalize_variable_values(priors.trainable_variables)
+    if config.prior_precision != "float32":
+        priors = _in_float32(priors)
     _save(priors, config.prior_file, workers)
     return priors
 
@@ -213,6 +234,14 @@ def demo(config, workers=ONE_DEVICE):
     return report
 
 
+def _in_float32(priors):
+    """The same weights in a prior that computes in float32: cached and plain samples are equal."""
+    copy = HierarchicalPrior.from_config({**priors.get_config(), "dtype": "float32"})
+    copy.set_weights(priors.get_weights())
+    copy.compile()
+    return copy
+
+
 def _save(model, file, workers):
     """Save a trained model, which all workers may then load."""
     if workers.is_chief:
@@ -224,6 +253,11 @@ def _save(model, file, workers):
 def _epochs(steps, batches):
     """How many epochs come nearest to a number of steps."""
     return max(1, round(steps / len(batches)))
+
+
+def _learning_rate(config, rate, steps):
+    """The learning rate of a stage of so many steps."""
+    return keras.optimizers.schedules.CosineDecay(rate, steps) if config.cosine_decay else rate
 
 
 def _collapse_message(names):

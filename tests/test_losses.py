@@ -4,14 +4,28 @@ import pytest
 from keras_vqvae2 import losses
 
 
-def test_reconstruction_error_is_the_mean_square_of_each_image():
+@pytest.mark.parametrize(
+    ("error", "power"), [(losses.squared_error, 2), (losses.absolute_error, 1)]
+)
+def test_errors_are_the_mean_over_each_image(error, power):
     rng = np.random.default_rng(0)
     images, reconstruction = rng.normal(size=(2, 3, 4, 5, 2)).astype("float32")
-    expected = [np.square(a - b).sum() / 40 for a, b in zip(images, reconstruction, strict=True)]
+    expected = [
+        (abs(a - b) ** power).sum() / 40 for a, b in zip(images, reconstruction, strict=True)
+    ]
     # A mean of 40 numbers in float32.
-    np.testing.assert_allclose(
-        losses.reconstruction_error(images, reconstruction), expected, rtol=1e-6
-    )
+    np.testing.assert_allclose(error(images, reconstruction), expected, rtol=1e-6)
+
+
+def test_smoothed_targets_give_their_cross_entropy():
+    rng = np.random.default_rng(0)
+    logits, codes = rng.normal(size=(2, 3, 2, 7)), rng.integers(0, 7, (2, 3, 2))
+    logs = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+    targets = 0.9 * np.eye(7)[codes] + 0.1 / 7
+    result = losses.smoothed_code_nll(codes, logits.astype("float32"), 0.1)
+    np.testing.assert_allclose(result, -(targets * logs).sum(axis=-1), rtol=1e-5)
+    plain = losses.smoothed_code_nll(codes, logits.astype("float32"), 0.0)
+    np.testing.assert_array_equal(plain, losses.code_nll(codes, logits.astype("float32")))
 
 
 def test_code_nll_is_minus_the_log_of_the_softmax():

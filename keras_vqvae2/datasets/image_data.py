@@ -132,6 +132,36 @@ class ImageData:
             return len(self.label_names)
         return None if self.labels is None else int(self.labels.max()) + 1
 
+    def part(self, start=None, stop=None):
+        """Return a slice of the dataset; its split is named `"test[:4000]"` or the like.
+
+        Args:
+            start: index of the first image; None for 0.
+            stop: index after the last image; None for the end.
+
+        Returns:
+            `ImageData`.
+
+        Raises:
+            ValueError: if the slice is empty.
+
+        Example:
+
+        >>> data = ImageData.from_arrays(np.zeros((4, 32, 32, 3), "uint8"), split="test")
+        >>> len(data.part(1, 3)), data.part(stop=2).split
+        (2, 'test[:2]')
+        """
+        rows = slice(start, stop)
+        images = self.images
+        if isinstance(images, LazyImages):
+            images = LazyImages(images.items[rows], images.decode, images.shape[1:])
+        else:
+            images = images[rows]
+        bounds = ":".join("" if bound is None else str(bound) for bound in (start, stop))
+        split = None if self.split is None else f"{self.split}[{bounds}]"
+        labels = None if self.labels is None else self.labels[rows]
+        return ImageData(images, labels, self.label_names, self.name, split)
+
     @classmethod
     def from_arrays(cls, images, labels=None, *, label_names=None, name="array", split=None):
         """Make a dataset of arrays.

@@ -1,6 +1,7 @@
 """One door to every dataset: embedded, on disk, of TensorFlow Datasets, or in memory."""
 
 import os
+import re
 
 from keras_vqvae2 import checks
 from keras_vqvae2.datasets.emoji32 import load_emoji32
@@ -24,6 +25,7 @@ def load(name, split="train", *, data_dir=None, image_size=None):
     Args:
         name: see the table.
         split: `"train"`, `"validation"` or `"test"`; of TensorFlow Datasets what the dataset has.
+            Of the others too a slice may follow, as in `"test[:4000]"`.
         data_dir: folder where the dataset lies, or where TensorFlow Datasets keeps it.
         image_size: `(H, W)` to centre-crop and resize to, for a folder or TensorFlow Datasets.
 
@@ -45,6 +47,11 @@ def load(name, split="train", *, data_dir=None, image_size=None):
         return as_image_data(name)
     if image_size is not None:
         image_size = _image_size(image_size, name)
+    stored = name in ("emoji32", "fashion_mnist", "folder") or os.path.isdir(name)
+    if stored and (part := re.fullmatch(r"(\w+)\[(\d*):(\d*)\]", split)):
+        start, stop = (int(number) if number else None for number in part.groups()[1:])
+        whole = load(name, part[1], data_dir=data_dir, image_size=image_size)
+        return whole.part(start, stop)
     if name == "emoji32":
         return load_emoji32(split)
     if name == "fashion_mnist":

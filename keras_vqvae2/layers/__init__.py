@@ -1,14 +1,22 @@
-"""Layers: the vector quantizer, masked convolutions, gated and plain residual blocks."""
+"""Layers: the vector quantizer, causal convolutions and attention, residual blocks."""
 
+from keras_vqvae2.layers.causal_attention import CausalAttention
+from keras_vqvae2.layers.discretized_logistic import DiscretizedLogistic
 from keras_vqvae2.layers.gated_block import GatedResidualBlock
 from keras_vqvae2.layers.masked_conv import MaskedConv2D
 from keras_vqvae2.layers.residual import ResidualBlock, ResidualStack
+from keras_vqvae2.layers.two_stream_block import TwoStreamGatedBlock
 from keras_vqvae2.layers.vector_quantizer import VectorQuantizer
+from keras_vqvae2.layers.vertical_conv import VerticalConv2D
 
 __all__ = [
+    "CausalAttention",
+    "DiscretizedLogistic",
     "GatedResidualBlock",
     "MaskedConv2D",
     "ResidualBlock",
     "ResidualStack",
+    "TwoStreamGatedBlock",
     "VectorQuantizer",
+    "VerticalConv2D",
 ]

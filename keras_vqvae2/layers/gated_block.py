@@ -83,7 +83,7 @@ class GatedResidualBlock(keras.layers.Layer):
         gates = self.masked_conv(self.reduce(inputs))
         if condition is not None:
             gates = gates + self.project(condition)
-        return inputs + self.expand(self.drop(_gate(gates), training=training))
+        return inputs + self.expand(self.drop(gate(gates), training=training))
 
     def init_cache(self, batch_size, width):
         """Return the cache before the first row: the rows above, which are zero.
@@ -126,7 +126,7 @@ class GatedResidualBlock(keras.layers.Layer):
         hidden = cache["bias"] + ops.matmul(inputs, cast_variable(self, self.reduce.kernel))
         gates, conv = self.masked_conv.step(hidden, cache["conv"], column)
         row = (*cache["row"], hidden)
-        products = ops.matmul(_gate(gates), cast_variable(self, self.expand.kernel))
+        products = ops.matmul(gate(gates), cast_variable(self, self.expand.kernel))
         outputs = (inputs + cast_variable(self, self.expand.bias)) + products
         if column < rows.shape[1] - 1:
             return outputs, {"rows": rows, "conv": conv, "bias": cache["bias"], "row": row}
@@ -148,6 +148,7 @@ class GatedResidualBlock(keras.layers.Layer):
         }
 
 
-def _gate(gates):
+def gate(gates):
+    """The gated activation `tanh(f) * sigmoid(g)` of the two halves `f`, `g` of the channels."""
     values, gates = ops.split(gates, 2, axis=-1)
     return ops.tanh(values) * ops.sigmoid(gates)

@@ -126,16 +126,9 @@ class MaskedConv2D(keras.layers.Layer):
         if condition is not None:
             total = total + condition
         if self.rows_above:
-            padded = ops.pad(rows, ((0, 0), (self.side, self.side), (0, 0), (0, 0)))
-            windows = [
-                ops.reshape(padded[row, column : column + width], (-1, channels))
-                for row in range(self.rows_above)
-                for column in range(self.kernel_size[1])
-            ]
-            kernel = cast_variable(self, self.kernel[: self._taps_above])
-            kernel = ops.reshape(kernel, (-1, self.filters))
-            products = ops.matmul(ops.concatenate(windows, axis=-1), kernel)
-            total = ops.reshape(products, (width, -1, self.filters)) + total
+            above = cast_variable(self, self.kernel[: self._taps_above])
+            kernel = ops.reshape(above, (self.rows_above, self.kernel_size[1], channels, -1))
+            total = convolve_rows(rows, kernel) + total
         else:
             total = ops.zeros((width, ops.shape(rows)[2], self.filters), rows.dtype) + total
         return {"above": tuple(ops.unstack(total, width, axis=0)), "left": ()}
@@ -175,6 +168,28 @@ class MaskedConv2D(keras.layers.Layer):
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "bias_initializer": keras.initializers.serialize(self.bias_initializer),
         }
+
+
+def convolve_rows(rows, kernel):
+    """Convolve rows of a grid with a kernel of their number of rows: one row of outputs.
+
+    Args:
+        rows: float tensor `[R, W, B, C]`.
+        kernel: float tensor `[R, width, C, F]`, the width odd.
+
+    Returns:
+        float tensor `[W, B, F]`.
+    """
+    columns, (num_rows, width, channels, filters) = rows.shape[1], kernel.shape
+    side = width // 2
+    padded = ops.pad(rows, ((0, 0), (side, side), (0, 0), (0, 0)))
+    windows = [
+        ops.reshape(padded[row, column : column + columns], (-1, channels))
+        for row in range(num_rows)
+        for column in range(width)
+    ]
+    products = ops.matmul(ops.concatenate(windows, axis=-1), ops.reshape(kernel, (-1, filters)))
+    return ops.reshape(products, (columns, -1, filters))
 
 
 def cast_variable(layer, variable):

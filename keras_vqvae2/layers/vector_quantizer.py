@@ -9,9 +9,14 @@ from keras_vqvae2.ops import (
     code_statistics,
     kmeans,
     nearest_code,
+    rotation_trick,
     smoothed_counts,
     straight_through,
+    unit_vectors,
 )
+
+METRICS = ("euclidean", "cosine")
+GRADIENTS = {"straight_through": straight_through, "rotation": rotation_trick}
 
 
 @keras.saving.register_keras_serializable("keras_vqvae2")
@@ -27,8 +32,9 @@ class VectorQuantizer(keras.layers.Layer):
     codebook = sums / smoothed(counts)                 # Laplace smoothing, on reading only
     ```
 
-    The encoder learns through the straight-through estimator and through the commitment loss
-    `commitment_cost * mean((x - sg[e])^2)`, which means the same in training and in evaluation.
+    The encoder learns through the straight-through estimator, or the rotation trick, and through
+    the commitment loss `commitment_cost * mean((x - sg[e])^2)`, which means the same in training
+    and in evaluation.
 
     The first training batch starts the codebook: vectors of the batch, improved by k-means. A code
     whose count falls below `restart_threshold` times the fair share `sum(counts) / K` is dead; it
@@ -50,6 +56,10 @@ class VectorQuantizer(keras.layers.Layer):
             `embeddings_initializer`, and the averages start from one vector a code.
         restart_threshold: share of the fair count below which a code starts again, in [0, 1);
             0 turns restarts off.
+        metric: "euclidean", or "cosine" for the code at the smallest angle: vectors and codes are
+            then scaled to length 1, and `quantized` is.
+        gradient: "straight_through" or "rotation", how the encoder learns from the decoder; see
+            `ops.straight_through` and `ops.rotation_trick`.
         embeddings_initializer: of the codebook before any training.
         seed: integer, of the vectors chosen for initialization and restarts.
         **kwargs: of `keras.layers.Layer`.
@@ -67,7 +77,8 @@ class VectorQuantizer(keras.layers.Layer):
 
     Reference:
         van den Oord et al. 2017, "Neural Discrete Representation Learning", section 3.2 and
-        appendix A.1; restarts after Dhariwal et al. 2020, "Jukebox", section 3.1.
+        appendix A.1; restarts after Dhariwal et al. 2020, "Jukebox", section 3.1; unit vectors
+        after Yu et al. 2021, "Vector-quantized Image Modeling with Improved VQGAN", section 3.2.
 
     Example:
 
@@ -86,6 +97,8 @@ class VectorQuantizer(keras.layers.Layer):
         commitment_cost=0.25,
         kmeans_iterations=10,
         restart_threshold=0.03,
+        metric="euclidean",
+        gradient="straight_through",
         embeddings_initializer="uniform",
         seed=None,
         **kwargs,
@@ -109,6 +122,8 @@ class VectorQuantizer(keras.layers.Layer):
         self.commitment_cost = commitment_cost
         self.kmeans_iterations = kmeans_iterations
         self.restart_threshold = checks.fraction("restart_threshold", restart_threshold)
+        self.metric = checks.one_of("metric", metric, METRICS)
+        self.gradient = checks.one_of("gradient", gradient, GRADIENTS)
         self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
@@ -140,11 +155,11 @@ class VectorQuantizer(keras.layers.Layer):
 
     @property
     def codebook(self):
-        """The codes, a float32 tensor `[K, D]`: `sums / smoothed(counts)`."""
-        return self._codebook(self.counts, self.sums)
-
-    def _codebook(self, counts, sums):
-        return ops.convert_to_tensor(sums) / smoothed_counts(counts, self.epsilon)[:, None]
+        """The codes, a float32 tensor `[K, D]`: `sums / smoothed(counts)`, or of length 1."""
+        sums = ops.convert_to_tensor(self.sums)
+        if self.metric == "cosine":
+            return unit_vectors(sums)
+        return sums / smoothed_counts(self.counts, self.epsilon)[:, None]
 
     def encode(self, inputs):
         """Return the index of the code nearest to each vector.
@@ -155,7 +170,7 @@ class VectorQuantizer(keras.layers.Layer):
         Returns:
             int32 tensor `[B, ...]`.
         """
-        vectors = ops.reshape(ops.cast(inputs, "float32"), (-1, self.embedding_dim))
+        vectors = ops.reshape(self._vectors(inputs), (-1, self.embedding_dim))
         return ops.reshape(nearest_code(vectors, self.codebook), ops.shape(inputs)[:-1])
 
     def embed_codes(self, codes):
@@ -171,7 +186,7 @@ class VectorQuantizer(keras.layers.Layer):
 
     def call(self, inputs, training=False):
         shape = ops.shape(inputs)
-        float_inputs = ops.cast(inputs, "float32")
+        float_inputs = self._vectors(inputs)
         vectors = ops.stop_gradient(ops.reshape(float_inputs, (-1, self.embedding_dim)))
         update = training and self.trainable
         batch = GlobalRows(vectors) if update else None
@@ -182,11 +197,17 @@ class VectorQuantizer(keras.layers.Layer):
             self._follow(batch, vectors, codes)
         errors = ops.square(float_inputs - ops.stop_gradient(quantized))
         commitment = ops.mean(errors, axis=tuple(range(1, len(inputs.shape))))
+        quantized = GRADIENTS[self.gradient](float_inputs, quantized)
         return {
-            "quantized": ops.cast(straight_through(float_inputs, quantized), self.compute_dtype),
+            "quantized": ops.cast(quantized, self.compute_dtype),
             "codes": ops.reshape(codes, shape[:-1]),
             "commitment_loss": self.commitment_cost * commitment,
         }
+
+    def _vectors(self, inputs):
+        """What is compared with the codes, in float32."""
+        inputs = ops.cast(inputs, "float32")
+        return unit_vectors(inputs) if self.metric == "cosine" else inputs
 
     def _random_vectors(self, batch):
         """One vector of the batch for each code, all different where the batch is large enough."""
@@ -201,7 +222,7 @@ class VectorQuantizer(keras.layers.Layer):
         return ops.cond(
             started,
             lambda: self.codebook,
-            lambda: kmeans(vectors, start, self.kmeans_iterations),
+            lambda: self._vectors(kmeans(vectors, start, self.kmeans_iterations)),
         )
 
     def _follow(self, batch, vectors, codes):
@@ -240,6 +261,8 @@ class VectorQuantizer(keras.layers.Layer):
             "commitment_cost": self.commitment_cost,
             "kmeans_iterations": self.kmeans_iterations,
             "restart_threshold": self.restart_threshold,
+            "metric": self.metric,
+            "gradient": self.gradient,
             "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
             "seed": self.seed,
         }

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_vqvae2 import checks
-from keras_vqvae2.losses import code_nll, weighted_mean
+from keras_vqvae2.losses import code_nll, smoothed_code_nll, weighted_mean
 from keras_vqvae2.metrics import BitsPerDim
 from keras_vqvae2.models.levels import code_names, level_names, per_level
 from keras_vqvae2.models.pixelcnn import PixelCNN
@@ -32,6 +32,11 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
         num_blocks: of the PixelCNNs, of all levels or one a level.
         num_classes: the number of class labels; None for an unconditional prior.
         dropout: rate while training, of all levels or one a level.
+        two_stream: see `PixelCNN`, of all levels or one a level.
+        num_attention_blocks: see `PixelCNN`, of all levels or one a level.
+        num_heads: see `PixelCNN`, of all levels or one a level.
+        num_conditioning_blocks: see `PixelCNN`, of all levels with a coarser one.
+        label_smoothing: share of the training targets that is spread over all codes, in [0, 1).
         dtype: policy of the layers; None for the global one.
         name: of the model.
 
@@ -65,6 +70,11 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
         num_blocks=16,
         num_classes=None,
         dropout=0.0,
+        two_stream=False,
+        num_attention_blocks=0,
+        num_heads=4,
+        num_conditioning_blocks=0,
+        label_smoothing=0.0,
         dtype=None,
         name=None,
     ):
@@ -81,6 +91,9 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
                 "filters": filters,
                 "num_blocks": num_blocks,
                 "dropout": dropout,
+                "two_stream": two_stream,
+                "num_attention_blocks": num_attention_blocks,
+                "num_heads": num_heads,
             }.items()
         }
         names, keys = level_names(num_levels), code_names(num_levels)
@@ -93,7 +106,9 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
                 codebook_sizes[level],
                 context_shape=code_shapes[level - 1] if level else None,
                 context_num_embeddings=codebook_sizes[level - 1] if level else None,
+                num_conditioning_blocks=num_conditioning_blocks if level else 0,
                 num_classes=num_classes,
+                label_smoothing=label_smoothing,
                 dtype=policy,
                 name=f"{names[level]}_prior",
                 **{key: values[level] for key, values in options.items()},
@@ -121,6 +136,11 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
         self.num_blocks = options["num_blocks"]
         self.num_classes = num_classes
         self.dropout = options["dropout"]
+        self.two_stream = options["two_stream"]
+        self.num_attention_blocks = options["num_attention_blocks"]
+        self.num_heads = options["num_heads"]
+        self.num_conditioning_blocks = num_conditioning_blocks
+        self.label_smoothing = level_priors[0].label_smoothing
         # Of the model too: `compile` scales the loss by it.
         self.dtype_policy = self._policy = policy
 
@@ -257,8 +277,15 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
         return self(inputs, training=training)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Return the sum over the levels of the mean negative log-likelihood of a code, in nats."""
-        nats = sum(ops.mean(code_nll(x[key], y_pred[key]), axis=(1, 2)) for key in self._keys)
+        """Return the sum over the levels of the mean negative log-likelihood of a code, in nats.
+
+        While training it is that of the smoothed targets, if there is `label_smoothing`.
+        """
+        smoothing = self.label_smoothing if training else 0.0
+        nats = sum(
+            ops.mean(smoothed_code_nll(x[key], y_pred[key], smoothing), axis=(1, 2))
+            for key in self._keys
+        )
         return weighted_mean(nats, sample_weight)
 
     def update_metrics(self, x, outputs, sample_weight):
@@ -301,6 +328,11 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
             "num_blocks": self.num_blocks,
             "num_classes": self.num_classes,
             "dropout": self.dropout,
+            "two_stream": self.two_stream,
+            "num_attention_blocks": self.num_attention_blocks,
+            "num_heads": self.num_heads,
+            "num_conditioning_blocks": self.num_conditioning_blocks,
+            "label_smoothing": self.label_smoothing,
             "dtype": keras.dtype_policies.serialize(self._policy),
             "name": self.name,
         }

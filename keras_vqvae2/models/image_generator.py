@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_vqvae2 import checks
+from keras_vqvae2.models.presets import load_preset
 from keras_vqvae2.ops import to_uint8
 from keras_vqvae2.sampling import compile_function, request_noise, run_in_chunks, sample_request
 from keras_vqvae2.sampling.noise import split_seed
@@ -55,6 +56,39 @@ class ImageGenerator(keras.Model):
         self._reconstruct = compile_function(self, self.reconstruct_tensors)
         self._log_prob = compile_function(self, self.log_prob_tensors)
         self._complete = compile_function(self, self.complete_tensors)
+
+    @classmethod
+    def from_preset(cls, name):
+        """Load a trained generator.
+
+        Embedded are `"emoji32"`, of 32x32x3 by 9 categories, and `"fashion_mnist"`, of 32x32x1 by
+        10 classes; their model cards are in `savedmodels/`.
+
+        Args:
+            name: of an embedded preset; a `.keras` file, or the folder that `model.save(folder,
+                zipped=False)` writes; or a handle `"hf://user/model"`, which Keras fetches with
+                `huggingface_hub`.
+
+        Returns:
+            `ImageGenerator`.
+
+        Raises:
+            ValueError: if there is no such preset, file or folder, or it holds another model.
+
+        Example:
+
+        ```python
+        model = ImageGenerator.from_preset("emoji32")
+        images = model.generate(64, labels=3, seed=0)
+        ```
+        """
+        model = load_preset(name)
+        if not isinstance(model, cls):
+            raise ValueError(
+                f"`name` must be that of an {cls.__name__}. "
+                f"Received: name={str(name)!r}, a {type(model).__name__}"
+            )
+        return model
 
     @property
     def image_shape(self):
@@ -205,7 +239,8 @@ class ImageGenerator(keras.Model):
 
         It works on codes, at every level: a code is known when all of its pixels are. Known codes
         are forced in place; each other code is drawn given the codes before it in raster
-        order and the coarser codes that cover it and them, exactly as the prior conditions.
+        order and the coarser codes that cover it and them, or all coarser codes where the prior has
+        a conditioning stack, exactly as the prior conditions.
 
         What raster order cannot see: a code is drawn without regard to known codes of its own level
         that come after it, to its right or below. So a hole is continued from above and from the

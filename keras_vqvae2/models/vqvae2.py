@@ -5,9 +5,9 @@ import numpy as np
 from keras import ops
 
 from keras_vqvae2 import checks
-from keras_vqvae2.layers import VectorQuantizer
-from keras_vqvae2.losses import reconstruction_error, weighted_mean
-from keras_vqvae2.metrics import CodebookUsage, Perplexity
+from keras_vqvae2.layers import DiscretizedLogistic, VectorQuantizer
+from keras_vqvae2.losses import absolute_error, squared_error, weighted_mean
+from keras_vqvae2.metrics import BitsPerDim, CodebookUsage, Perplexity
 from keras_vqvae2.models.coders import Coders
 from keras_vqvae2.models.levels import level_names, per_level
 from keras_vqvae2.ops import pixels_to_signal, signal_to_pixels
@@ -24,8 +24,10 @@ class VQVAE2(TrainStep, CheckedFit, keras.Model):
     gave, beside its own level's quantized map, and upsamples it.
 
     Calling the model gives the reconstruction. It is trained with `fit(images)` on the mean squared
-    error of the signal in [-1, 1] plus the commitment losses. Logs: `loss`, `reconstruction_mse`,
-    `commitment_loss`, and for each level `<level>_usage` and `<level>_perplexity` over the epoch.
+    error of the signal in [-1, 1], or another `reconstruction_loss`, plus the commitment losses.
+    Logs: `loss`, `reconstruction_mse`, `commitment_loss`, and for each level `<level>_usage` and
+    `<level>_perplexity` over the epoch; with the discretized logistic `pixel_bits_per_dim`, the
+    bits a dimension that name the image where its codes are known.
 
     Pixels lie in [0, 255] at every door, uint8 or float. A list of levels is coarse to fine. Call
     `keras.utils.set_random_seed` before building the model to repeat its first weights.
@@ -40,8 +42,13 @@ class VQVAE2(TrainStep, CheckedFit, keras.Model):
         num_embeddings: `K`, of all levels or one a level.
         decay: of the codebooks' moving averages, in [0, 1).
         commitment_cost: weight of the commitment losses.
+        condition_on_coarser: whether a finer level's features are corrected, before they are
+            quantized, by what the coarser levels decode to, as in the paper: a finer code then
+            need not repeat what the coarser ones say.
         strides: powers of two, one a level: how much coarser a level is than the next finer one,
             or than the image. None for 4 on the finest level and 2 on each coarser one.
+        reconstruction_loss: "mse" or "l1", the mean over an image on the signal in [-1, 1]; or
+            "discretized_logistic", nats a dimension, see `DiscretizedLogistic`.
         quantizer_options: dictionary of further arguments of `VectorQuantizer`, or None.
         dtype: policy of the layers; None for the global one.
         name: of the model.
@@ -81,6 +88,8 @@ class VQVAE2(TrainStep, CheckedFit, keras.Model):
         decay=0.99,
         commitment_cost=0.25,
         strides=None,
+        condition_on_coarser=False,
+        reconstruction_loss="mse",
         quantizer_options=None,
         dtype=None,
         name=None,
@@ -93,6 +102,7 @@ class VQVAE2(TrainStep, CheckedFit, keras.Model):
         embedding_dims = per_level("embedding_dim", embedding_dim, num_levels)
         codebook_sizes = per_level("num_embeddings", num_embeddings, num_levels)
         names = level_names(num_levels)
+        checks.one_of("reconstruction_loss", reconstruction_loss, RECONSTRUCTION_LOSSES)
         policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
 
         # Layers
@@ -119,6 +129,10 @@ class VQVAE2(TrainStep, CheckedFit, keras.Model):
             for level in range(num_levels - 1)
         ]
         decoders.append(coders.decoder(f"{names[-1]}_decoder", strides[-1], image_shape[-1]))
+        corrections = [
+            keras.layers.Conv2D(size, 1, use_bias=False, dtype=policy, name=f"{level}_correction")
+            for level, size in zip(names[1:], embedding_dims[1:], strict=True)
+        ]
 
         # Functional models
         images = keras.Input(image_shape, name="images")
@@ -137,22 +151,31 @@ class VQVAE2(TrainStep, CheckedFit, keras.Model):
 
         images = keras.Input(image_shape, name="images")
         features = _as_list(encoder(images))
-        levels = [quantize(x) for quantize, x in zip(quantizers, features, strict=True)]
-        signal = decoder([level["quantized"] for level in levels])
+        levels = [quantizers[0](features[0])]
+        x = levels[0]["quantized"]
+        for level in range(1, num_levels):
+            coarser = decoders[level - 1](x)
+            finer = features[level]
+            if condition_on_coarser:
+                finer = keras.layers.Add(dtype=policy)([finer, corrections[level - 1](coarser)])
+            levels.append(quantizers[level](finer))
+            x = keras.layers.Concatenate(dtype=policy)([coarser, levels[level]["quantized"]])
+        signal = decoders[-1](x)
         pixels = keras.layers.Rescaling(127.5, offset=127.5, dtype="float32", name="pixels")(signal)
         pixels = keras.layers.ReLU(max_value=255.0, dtype="float32", name="clip")(pixels)
         super().__init__(images, pixels, name=name)
         # The same layers, with all that training needs.
-        self.training_graph = keras.Model(
-            images,
-            {
-                "reconstruction": pixels,
-                "signal": signal,
-                "codes": [level["codes"] for level in levels],
-                "commitment_losses": [level["commitment_loss"] for level in levels],
-            },
-            name="training_graph",
-        )
+        outputs = {
+            "reconstruction": pixels,
+            "signal": signal,
+            "codes": [level["codes"] for level in levels],
+            "commitment_losses": [level["commitment_loss"] for level in levels],
+        }
+        if reconstruction_loss == "discretized_logistic":
+            outputs["pixel_nats"] = DiscretizedLogistic(name="pixel_likelihood")(
+                pixels_to_signal(images), signal
+            )
+        self.training_graph = keras.Model(images, outputs, name="training_graph")
 
         # Config
         self.image_shape = image_shape
@@ -165,6 +188,8 @@ class VQVAE2(TrainStep, CheckedFit, keras.Model):
         self.decay = decay
         self.commitment_cost = commitment_cost
         self.strides = strides
+        self.condition_on_coarser = condition_on_coarser
+        self.reconstruction_loss = reconstruction_loss
         self.quantizer_options = dict(quantizer_options or {})
         # Of the model too: `compile` scales the loss by it.
         self.dtype_policy = self._policy = policy
@@ -174,12 +199,16 @@ class VQVAE2(TrainStep, CheckedFit, keras.Model):
         self.encoder = encoder
         self.decoder = decoder
         self.quantizers = quantizers
+        self._decoders, self._corrections = decoders, corrections
         self._mse = keras.metrics.Mean(name="reconstruction_mse")
         self._commitment = keras.metrics.Mean(name="commitment_loss")
         self._code_metrics = [
             [kind(size, name=f"{level}_{what}") for what, kind in _CODE_METRICS.items()]
             for level, size in zip(names, codebook_sizes, strict=True)
         ]
+        self._pixel_bits = None
+        if reconstruction_loss == "discretized_logistic":
+            self._pixel_bits = BitsPerDim(int(np.prod(image_shape)), name="pixel_bits_per_dim")
         self._encode = compile_function(self, self.encode_tensors)
         self._decode = compile_function(self, self.decode_tensors)
 
@@ -193,7 +222,21 @@ class VQVAE2(TrainStep, CheckedFit, keras.Model):
             Tuple of int32 tensors `[B, H_l, W_l]`, coarse to fine.
         """
         features = _as_list(self.encoder(ops.cast(images, "float32"), training=False))
-        return tuple(q.encode(x) for q, x in zip(self.quantizers, features, strict=True))
+        codes = [self.quantizers[0].encode(features[0])]
+        coarser = None
+        for level in range(1, self.num_levels):
+            finer = features[level]
+            if self.condition_on_coarser:
+                coarser = self._decode_level(level - 1, codes[-1], coarser)
+                finer = finer + self._corrections[level - 1](coarser)
+            codes.append(self.quantizers[level].encode(finer))
+        return tuple(codes)
+
+    def _decode_level(self, level, codes, coarser):
+        """What the decoder of a level gives the next finer one, from what it got itself."""
+        x = self.quantizers[level].embed_codes(codes)
+        x = x if coarser is None else ops.concatenate([coarser, x], axis=-1)
+        return self._decoders[level](x, training=False)
 
     def decode_tensors(self, codes):
         """Decode a batch of codes within a graph.
@@ -238,6 +281,19 @@ class VQVAE2(TrainStep, CheckedFit, keras.Model):
         """
         return run_in_chunks(self._decode, self.check_codes(codes), limit=batch_size)
 
+    def fix_codes(self, fixed=True):
+        """Let training change nothing that decides the codes: only the finest decoder learns.
+
+        The codes of an image then stay what they are, and so does their likelihood under a prior,
+        while the reconstruction goes on getting better. Call `compile` afterwards.
+
+        Args:
+            fixed: False to let everything learn again.
+        """
+        deciding = [self.encoder, *self.quantizers, *self._corrections, *self._decoders[:-1]]
+        for layer in deciding:
+            layer.trainable = not fixed
+
     def export(self, path):
         """Write a SavedModel that needs neither Keras nor this package; see `export_vqvae`.
 
@@ -271,15 +327,21 @@ class VQVAE2(TrainStep, CheckedFit, keras.Model):
         return self.training_graph(inputs, training=training)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Return the reconstruction error plus the weighted commitment losses, a scalar."""
-        error = reconstruction_error(pixels_to_signal(x), y_pred["signal"])
+        """Return the reconstruction loss plus the weighted commitment losses, a scalar."""
+        if self.reconstruction_loss == "discretized_logistic":
+            error = y_pred["pixel_nats"] / float(np.prod(self.image_shape))
+        else:
+            error_of = {"mse": squared_error, "l1": absolute_error}[self.reconstruction_loss]
+            error = error_of(pixels_to_signal(x), y_pred["signal"])
         return weighted_mean(error + sum(y_pred["commitment_losses"]), sample_weight)
 
     def update_metrics(self, x, outputs, sample_weight):
         """Update the model's own metrics with a batch."""
-        error = reconstruction_error(pixels_to_signal(x), outputs["signal"])
+        error = squared_error(pixels_to_signal(x), outputs["signal"])
         self._mse.update_state(error, sample_weight)
         self._commitment.update_state(sum(outputs["commitment_losses"]), sample_weight)
+        if self._pixel_bits is not None:
+            self._pixel_bits.update_state(outputs["pixel_nats"], sample_weight)
         for codes, metrics in zip(outputs["codes"], self._code_metrics, strict=True):
             for metric in metrics:
                 metric.update_state(codes)
@@ -302,6 +364,8 @@ class VQVAE2(TrainStep, CheckedFit, keras.Model):
             "decay": self.decay,
             "commitment_cost": self.commitment_cost,
             "strides": self.strides,
+            "condition_on_coarser": self.condition_on_coarser,
+            "reconstruction_loss": self.reconstruction_loss,
             "quantizer_options": self.quantizer_options,
             "dtype": keras.dtype_policies.serialize(self._policy),
             "name": self.name,
@@ -313,6 +377,7 @@ class VQVAE2(TrainStep, CheckedFit, keras.Model):
         return cls(**config)
 
 
+RECONSTRUCTION_LOSSES = ("mse", "l1", "discretized_logistic")
 _CODE_METRICS = {"usage": CodebookUsage, "perplexity": Perplexity}
 
 

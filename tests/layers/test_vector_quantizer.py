@@ -241,6 +241,47 @@ def test_encode_and_embed_codes_agree_with_call(trained):
     np.testing.assert_array_equal(np.ravel(codes), expected)
 
 
+def test_cosine_codes_are_unit_vectors_at_the_smallest_angle():
+    layer = VectorQuantizer(6, 3, metric="cosine", commitment_cost=0.3, seed=0)
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(4, 5, 3)) * rng.uniform(0.1, 9, (4, 5, 1))).astype("float32")
+    train = compiled(layer, training=True)
+    layer.build(x.shape)
+    for _ in range(3):
+        train(x)
+    codebook = value(layer.codebook)
+    np.testing.assert_allclose(np.linalg.norm(codebook, axis=1), 1.0, rtol=1e-6)
+    units = x / np.linalg.norm(x, axis=-1, keepdims=True)
+    expected = (units @ codebook.T).argmax(axis=-1)
+    out = layer(x)
+    np.testing.assert_array_equal(out["codes"], expected)
+    np.testing.assert_array_equal(layer.encode(x), expected)
+    np.testing.assert_array_equal(layer.encode(7 * x), expected)
+    np.testing.assert_allclose(out["quantized"], codebook[expected], atol=1e-6)
+    error = 0.3 * np.square(units - codebook[expected]).mean(axis=(1, 2))
+    np.testing.assert_allclose(out["commitment_loss"], error, rtol=1e-4)
+
+
+def test_the_rotation_trick_turns_the_gradient_with_the_vector():
+    layer = VectorQuantizer(5, 3, gradient="rotation", seed=0)
+    rng = np.random.default_rng(0)
+    x, weights = rng.normal(size=(2, 7, 3)).astype("float32")
+    layer(x, training=True)
+    quantized = value(layer(x)["quantized"])
+    np.testing.assert_allclose(quantized, value(layer.codebook)[layer.encode(x)], atol=1e-6)
+    passed = gradient(lambda x: keras.ops.sum(layer(x)["quantized"] * weights), x)
+    for vector, code, weight, result in zip(
+        x.astype("float64"), quantized, weights, passed, strict=True
+    ):
+        # The rotation in the plane of the two, by Rodrigues' formula with the axis x cross q.
+        a, b = vector / np.linalg.norm(vector), code / np.linalg.norm(code)
+        k = np.cross(a, b)
+        cross = np.array([[0, -k[2], k[1]], [k[2], 0, -k[0]], [-k[1], k[0], 0]])
+        rotation = np.eye(3) + cross + cross @ cross / (1 + a @ b)
+        scale = np.linalg.norm(code) / np.linalg.norm(vector)
+        np.testing.assert_allclose(result, scale * rotation.T @ weight, rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision_keeps_float32_state(policy):
     layer = VectorQuantizer(8, 4, dtype=policy, seed=0)
@@ -278,6 +319,8 @@ def test_config_describes_the_layer():
         commitment_cost=2.0,
         kmeans_iterations=2,
         restart_threshold=0.1,
+        metric="cosine",
+        gradient="rotation",
         embeddings_initializer="normal",
         seed=7,
     )
@@ -297,6 +340,8 @@ def test_config_describes_the_layer():
         ({"commitment_cost": -1}, "`commitment_cost` must be .*Received: commitment_cost=-1"),
         ({"kmeans_iterations": -1}, "`kmeans_iterations` must .*: kmeans_iterations=-1"),
         ({"restart_threshold": 1.0}, r"`restart_threshold` must lie in \[0, 1\)"),
+        ({"metric": "l1"}, "`metric` must be one of 'euclidean', 'cosine'. Received: metric='l1'"),
+        ({"gradient": "none"}, "`gradient` must be one of 'straight_through', 'rotation'"),
     ],
 )
 def test_wrong_arguments_are_named(kwargs, message):

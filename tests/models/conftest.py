@@ -20,6 +20,15 @@ VARIANTS = {
     "labels": {"num_classes": 3},
     "context": {"context_shape": (1, 3), "context_num_embeddings": 2},
     "both": {"num_classes": 3, "context_shape": (2, 1), "context_num_embeddings": 2},
+    "best wiring": {
+        "num_classes": 3,
+        "context_shape": (1, 3),
+        "context_num_embeddings": 2,
+        "two_stream": True,
+        "num_attention_blocks": 1,
+        "num_heads": 2,
+        "num_conditioning_blocks": 1,
+    },
 }
 
 

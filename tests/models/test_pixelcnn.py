@@ -151,6 +151,67 @@ def test_gradients_reach_exactly_the_receptive_field_before_a_position(network):
     np.testing.assert_array_equal(seen, receptive_field(network))
 
 
+def test_two_streams_have_no_blind_spot_and_attention_a_smaller_one():
+    def sees(**options):
+        model = randomize(PixelCNN((4, 6), 7, filters=8, num_blocks=2, **options))
+        np.testing.assert_array_equal(
+            model.sample(8, seed=0), model.sample(8, seed=0, cached=False)
+        )
+        embedded = model.get_layer("embed").output
+        seen = influence(keras.Model(embedded, model.output), embedded.shape[1:], draws=6)
+        assert not (seen & np.triu(np.ones_like(seen))).any()
+        return seen
+
+    plain = receptive_field(PixelCNN((4, 6), 7, filters=8, num_blocks=2))
+    rows, columns = np.divmod(np.arange(24), 6)
+    # All rows above are within reach of the kernels, five columns to either side of a position.
+    above = (rows[:, None] > rows) & (abs(columns[:, None] - columns) <= 5)
+    blind = above & ~plain
+    assert blind.any()
+    assert sees(two_stream=True)[above].all()
+    # What the positions before have seen.
+    assert sees(num_attention_blocks=1, num_heads=2)[blind].any()
+
+
+def test_the_conditioning_stack_sees_the_context_around():
+    def reach(blocks):
+        model = PixelCNN(
+            (4, 8),
+            3,
+            filters=8,
+            num_blocks=1,
+            context_shape=(2, 4),
+            num_conditioning_blocks=blocks,
+        )
+        randomize(model)
+        context = np.zeros((1, 2, 4), "int32")
+        other = context.copy()
+        other[0, 0, 2] = 1
+        maps = [np.asarray(model.condition_map({"context": c})) for c in (context, other)]
+        return np.abs(maps[1] - maps[0]).max(axis=(2, 3)) > 0
+
+    own = np.zeros((4, 8), bool)
+    own[:2, 4:6] = True
+    np.testing.assert_array_equal(reach(0), own)
+    around = np.zeros((4, 8), bool)
+    around[:, 2:8] = True
+    np.testing.assert_array_equal(reach(1), around)
+
+
+def test_label_smoothing_is_of_the_training_loss_alone():
+    model = randomize(PixelCNN((2, 3), 3, filters=8, num_blocks=1, label_smoothing=0.2))
+    codes = np.random.default_rng(0).integers(0, 3, (8, 2, 3))
+    logs = log_softmax(model({"codes": codes}))
+    plain = -np.take_along_axis(logs, codes[..., None], axis=-1).mean()
+    smoothed = 0.8 * plain - 0.2 * logs.mean()
+    model.compile(keras.optimizers.SGD(0.0))
+    history = model.fit({"codes": codes}, batch_size=8, verbose=0).history
+    assert history["loss"][0] == pytest.approx(smoothed, rel=1e-4)
+    assert history["bits_per_code"][0] == pytest.approx(plain / np.log(2), rel=1e-4)
+    logs = model.evaluate({"codes": codes}, verbose=0, return_dict=True)
+    assert logs["loss"] == pytest.approx(plain, rel=1e-4)
+
+
 def test_another_code_changes_exactly_the_logits_that_see_it(network):
     height, width = network.code_shape
     size = height * width
@@ -239,6 +300,11 @@ def test_config_describes_the_model():
         context_num_embeddings=4,
         num_classes=3,
         dropout=0.1,
+        two_stream=True,
+        num_attention_blocks=2,
+        num_heads=3,
+        num_conditioning_blocks=1,
+        label_smoothing=0.1,
         dtype="mixed_bfloat16",
         name="a_prior",
     )
@@ -258,6 +324,9 @@ def test_config_describes_the_model():
         ({"num_blocks": 0}, "`num_blocks` must be .*Received: num_blocks=0"),
         ({"filters": 7}, "`filters` must be even. Received: filters=7"),
         ({"kernel_size": 2}, "`kernel_size` must be .*Received: kernel_size=2"),
+        ({"num_attention_blocks": -1}, "`num_attention_blocks` must be an integer of at least 0"),
+        ({"num_conditioning_blocks": 1}, "`num_conditioning_blocks` must be 0 for a model without"),
+        ({"label_smoothing": 1.0}, r"`label_smoothing` must lie in \[0, 1\)"),
         ({"context_shape": (2, 2)}, r"`context_shape` must divide `code_shape`.*\(2, 2\)"),
         ({"num_classes": 0}, "`num_classes` must be .*Received: num_classes=0"),
         ({"dropout": 1.5}, "`dropout` must lie in .*Received: dropout=1.5"),

@@ -56,6 +56,78 @@ def test_codes_are_the_quantizers_of_the_encoder(trained, images):
         np.testing.assert_array_equal(codes.ravel(), distances.argmin(axis=1))
 
 
+@pytest.fixture(scope="module")
+def coarse_to_fine(images):
+    """Three levels, each finer one given the coarser."""
+    keras.utils.set_random_seed(1)
+    model = VQVAE2(
+        (8, 8, 3),
+        filters=8,
+        num_residual_blocks=1,
+        num_levels=3,
+        embedding_dim=4,
+        num_embeddings=4,
+        strides=(2, 2, 2),
+        condition_on_coarser=True,
+        reconstruction_loss="discretized_logistic",
+        quantizer_options={"metric": "cosine"},
+    )
+    model.compile(optimizer=keras.optimizers.Adam(1e-2))
+    model.fit(images, epochs=2, batch_size=8, verbose=0)
+    return model
+
+
+def test_finer_codes_are_those_of_what_the_coarser_leave(coarse_to_fine, images):
+    model = coarse_to_fine
+    codes = model.encode(images)
+    graph = model.training_graph(images.astype("float32"), training=False)
+    for level, expected in zip(codes, graph["codes"], strict=True):
+        np.testing.assert_array_equal(level, expected)
+    np.testing.assert_allclose(model.decode(codes), model(images), atol=2e-2)
+    # By hand: the finer features, corrected by the decoded coarser levels.
+    features = model.encoder(images.astype("float32"))
+    embedded = [q.embed_codes(c) for q, c in zip(model.quantizers, codes, strict=True)]
+    coarser = model.get_layer("level_0_decoder")(embedded[0])
+    correction = model.get_layer("level_1_correction")(coarser)
+    by_hand = model.quantizers[1].encode(features[1] + correction)
+    np.testing.assert_array_equal(codes[1], by_hand)
+    assert not np.array_equal(codes[1], model.quantizers[1].encode(features[1]))
+
+
+def test_with_fixed_codes_only_the_finest_decoder_learns(coarse_to_fine, images):
+    model = clone(coarse_to_fine)
+    codes = model.encode(images)
+    errors = recompute(model, images)[0]
+    model.fix_codes()
+    model.compile(keras.optimizers.Adam(1e-2))
+    model.fit(images, epochs=4, batch_size=8, verbose=0)
+    assert recompute(model, images)[0].mean() < errors.mean()
+    for a, b in zip(model.encode(images), codes, strict=True):
+        np.testing.assert_array_equal(a, b)
+    model.fix_codes(False)
+    assert len(model.trainable_variables) == len(coarse_to_fine.trainable_variables)
+
+
+def test_the_discretized_logistic_bounds_the_bits_of_a_pixel(coarse_to_fine, images):
+    logs = coarse_to_fine.evaluate(images, verbose=0, return_dict=True)
+    outputs = coarse_to_fine.training_graph(images.astype("float32"), training=False)
+    nats = value(outputs["pixel_nats"]) / 192
+    assert logs["pixel_bits_per_dim"] == pytest.approx(nats.mean() / np.log(2), rel=1e-4)
+    expected = nats.mean() + logs["commitment_loss"]
+    assert logs["loss"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_l1_loss_is_the_mean_absolute_error(trained, images):
+    model = VQVAE2.from_config({**trained.get_config(), "reconstruction_loss": "l1"})
+    for new, old in zip(model.variables, trained.variables, strict=True):
+        new.assign(old.value)
+    model.compile()
+    logs = model.evaluate(images, batch_size=24, verbose=0, return_dict=True)
+    signal = value(model.training_graph(images.astype("float32"))["signal"])
+    expected = np.abs(signal - (images / 127.5 - 1.0)).mean() + logs["commitment_loss"]
+    assert logs["loss"] == pytest.approx(expected, rel=1e-4)
+
+
 def test_any_dtype_and_batch_size_give_the_same_codes(trained, images):
     codes = trained.encode(images)
     for other in (images.astype("float64"), images.astype("int64")):

@@ -1,0 +1,243 @@
+"""Measure what each option of both stages is worth: the tables of docs/quality.md.
+
+    python benchmarks/quality.py emoji32
+    python benchmarks/quality.py fashion_mnist --data-dir fashion-mnist
+    python benchmarks/quality.py --write docs/quality.md       # of all that was measured
+
+Each variant trains for the same number of steps, from the same seeds, on the same batches. All
+priors learn the codes of the best VQ-VAE-2, and one those of the specified VQ-VAE-2. What was
+measured is kept in `--out`: a call goes on where an earlier one stopped.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+from tables import markdown, write_block
+
+from keras_vqvae2 import datasets
+from keras_vqvae2.datasets import ImageBatches
+from keras_vqvae2.models import VQVAE2, HierarchicalPrior
+
+BATCH_SIZE = 128
+LEARNING_RATE = 2e-3
+VQVAE = {"filters": 32, "num_residual_blocks": 2, "residual_filters": 16}
+PRIOR = {"filters": 64, "num_blocks": 4}
+VQVAE_VARIANTS = {
+    "specified wiring": {},
+    "random codebook, no restarts": {
+        "quantizer_options": {
+            "kmeans_iterations": 0,
+            "restart_threshold": 0.0,
+            "embeddings_initializer": "random_normal",
+        }
+    },
+    "k-means, no restarts": {"quantizer_options": {"restart_threshold": 0.0}},
+    "restarts, no k-means": {
+        "quantizer_options": {"kmeans_iterations": 0, "embeddings_initializer": "random_normal"}
+    },
+    "cosine codes": {"quantizer_options": {"metric": "cosine"}},
+    "rotation trick": {"quantizer_options": {"gradient": "rotation"}},
+    "L1 loss": {"reconstruction_loss": "l1"},
+    "discretized logistic loss": {"reconstruction_loss": "discretized_logistic"},
+    "condition on coarser": {"condition_on_coarser": True},
+    "best combination": {"condition_on_coarser": True, "quantizer_options": {"metric": "cosine"}},
+}
+# Whose codes the priors learn; of the other wiring one prior learns the codes too.
+SPECIFIED, BEST = "specified wiring", "best combination"
+# How a prior is built, and how it is trained.
+PRIOR_VARIANTS = {
+    "specified wiring": ({}, {}),
+    "two streams": ({"two_stream": True}, {}),
+    "two streams, half the blocks": ({"two_stream": True, "num_blocks": 2}, {}),
+    "attention in the top prior": ({"num_attention_blocks": (2, 0)}, {}),
+    "conditioning stack": ({"num_conditioning_blocks": 2}, {}),
+    "dropout 0.1": ({"dropout": 0.1}, {}),
+    "label smoothing 0.05": ({"label_smoothing": 0.05}, {}),
+    "average of weights": ({}, {"use_ema": True, "ema_momentum": 0.99}),
+    "best combination": (
+        {"two_stream": True, "num_attention_blocks": (2, 0), "num_conditioning_blocks": 2},
+        {},
+    ),
+}
+
+
+class Measurements:
+    """What was measured, by dataset, stage, variant and seed, in one JSON file."""
+
+    def __init__(self, file):
+        self.file = file
+        self.values = json.loads(file.read_text()) if file.exists() else {}
+
+    def add(self, key, measure):
+        """Measure what the key names, unless that was done before."""
+        if key not in self.values:
+            start = time.perf_counter()
+            scores = measure()
+            self.values[key] = {**scores, "seconds": time.perf_counter() - start}
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            self.file.write_text(json.dumps(self.values, indent=1))
+            print(
+                key, {name: round(value, 4) for name, value in self.values[key].items()}, flush=True
+            )
+
+
+def cosine(steps):
+    """The learning rate of every training here: half a cosine down to zero."""
+    return keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)
+
+
+def epochs_of(batches, steps):
+    """Whole epochs that take about so many steps."""
+    return max(1, round(steps / len(batches)))
+
+
+def train_vqvae(options, data, steps, seed):
+    """Train a variant of the VQ-VAE-2."""
+    keras.utils.set_random_seed(seed)
+    vqvae = VQVAE2(data.image_shape, **{**VQVAE, **options})
+    batches = ImageBatches(data, BATCH_SIZE, shuffle=True, seed=seed, drop_remainder=True)
+    epochs = epochs_of(batches, steps)
+    vqvae.compile(keras.optimizers.Adam(cosine(epochs * len(batches))))
+    vqvae.fit(batches, epochs=epochs, verbose=0)
+    return vqvae
+
+
+def measure_vqvae(vqvae, test):
+    """Errors of the test images, and how the codebooks are used."""
+    logs = vqvae.evaluate(test.images[:], batch_size=200, verbose=0, return_dict=True)
+    scores = {"parameters": vqvae.count_params(), "mse": logs["reconstruction_mse"]}
+    for name in vqvae.level_names:
+        scores[f"{name}_usage"] = logs[f"{name}_usage"]
+        scores[f"{name}_perplexity"] = logs[f"{name}_perplexity"]
+    if "pixel_bits_per_dim" in logs:
+        scores["pixel_bits_per_dim"] = logs["pixel_bits_per_dim"]
+    return {name: float(value) for name, value in scores.items()}
+
+
+def measure_prior(vqvae, variant, data, test, steps, seed):
+    """Train a variant of the prior; the bits of the test codes."""
+    options, training = variant
+    keras.utils.set_random_seed(seed)
+    priors = HierarchicalPrior.from_vqvae(
+        vqvae, num_classes=data.num_classes, **{**PRIOR, **options}
+    )
+    epochs = epochs_of(range(len(data) // BATCH_SIZE), steps)
+    total = epochs * (len(data) // BATCH_SIZE)
+    priors.compile(keras.optimizers.Adam(cosine(total), **training))
+    codes, labels = vqvae.encode(data.images[:]), data.labels
+    order = np.random.default_rng(seed)
+    rows = np.concatenate([order.permutation(len(data)) for _ in range(epochs)])
+    rows = rows[: total * BATCH_SIZE]
+    priors.fit(
+        tuple(level[rows] for level in codes),
+        labels[rows],
+        batch_size=BATCH_SIZE,
+        shuffle=False,
+        verbose=0,
+    )
+    logs = priors.evaluate(
+        vqvae.encode(test.images[:]), test.labels, batch_size=200, verbose=0, return_dict=True
+    )
+    scores = {"parameters": float(priors.count_params())}
+    for name, (height, width) in zip(priors.level_names, priors.code_shapes, strict=True):
+        scores[name] = float(logs[f"{name}_bits_per_code"])
+        scores["bits"] = scores.get("bits", 0.0) + scores[name] * height * width
+    return scores
+
+
+def measure(dataset, data_dir, steps, seeds, results):
+    """Measure all variants on a dataset."""
+    data, test = (datasets.load(dataset, split, data_dir=data_dir) for split in ("train", "test"))
+    folder = results.file.parent
+    for seed in range(seeds):
+        for name, options in VQVAE_VARIANTS.items():
+            file = _file(folder, dataset, name, seed)
+
+            def run(options=options, seed=seed, name=name, file=file):
+                vqvae = train_vqvae(options, data, steps, seed)
+                if name in (SPECIFIED, BEST):
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    vqvae.save(file)
+                return measure_vqvae(vqvae, test)
+
+            results.add(f"{dataset}/vqvae/{name}/{seed}", run)
+        pairs = [(BEST, name) for name in PRIOR_VARIANTS] + [(SPECIFIED, SPECIFIED)]
+        for codes_of, name in pairs:
+            file = _file(folder, dataset, codes_of, seed)
+            stage = "prior" if codes_of == BEST else "prior on specified codes"
+            results.add(
+                f"{dataset}/{stage}/{name}/{seed}",
+                lambda file=file, name=name, seed=seed: measure_prior(
+                    keras.saving.load_model(file), PRIOR_VARIANTS[name], data, test, steps, seed
+                ),
+            )
+
+
+def _file(folder, dataset, name, seed):
+    return folder / f"{dataset}_{name.replace(' ', '_')}_{seed}.keras"
+
+
+def table(results, dataset, stage):
+    """The table of a stage on a dataset: the mean over the seeds, and how far they lie apart."""
+    variants = VQVAE_VARIANTS if stage == "vqvae" else PRIOR_VARIANTS
+    if stage == "vqvae":
+        head = ("VQ-VAE-2", "test MSE", "top: used, perplexity", "bottom: used, perplexity")
+    else:
+        head = ("prior", "parameters", "top, bits a code", "bottom, bits a code", "bits an image")
+    rows = [head]
+    for name in variants:
+        keys = [key for key in results if key.startswith(f"{dataset}/{stage}/{name}/")]
+        if not keys:
+            continue
+        scores = {score: [results[key][score] for key in keys] for score in results[keys[0]]}
+        mean = {score: float(np.mean(values)) for score, values in scores.items()}
+        main_score = scores["mse" if stage == "vqvae" else "bits"]
+        half = (max(main_score) - min(main_score)) / 2
+        if stage == "vqvae":
+            used = [
+                f"{mean[f'{level}_usage']:.1%}, {mean[f'{level}_perplexity']:.0f}"
+                for level in ("top", "bottom")
+            ]
+            error = f"{mean['mse']:.4f}" + (f" ± {half:.4f}" if len(keys) > 1 else "")
+            rows.append((name, error, *used))
+        else:
+            bits = f"{mean['bits']:.1f}" + (f" ± {half:.1f}" if len(keys) > 1 else "")
+            levels = (f"{mean[level]:.3f}" for level in ("top", "bottom"))
+            rows.append((name, f"{mean['parameters'] / 1e6:.2f} M", *levels, bits))
+    if stage == "prior":
+        keys = [key for key in results if key.startswith(f"{dataset}/prior on specified codes/")]
+        if keys:
+            score = results[keys[0]]
+            values = (f"{score['top']:.3f}", f"{score['bottom']:.3f}", f"{score['bits']:.1f}")
+            name = "specified wiring, on the codes of the specified VQ-VAE-2"
+            rows.append((name, f"{score['parameters'] / 1e6:.2f} M", *values))
+    return markdown(rows)
+
+
+def main():
+    """Measure what the arguments name, or write what was measured."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("dataset", nargs="?", choices=("emoji32", "fashion_mnist"))
+    parser.add_argument("--data-dir", type=Path, help="folder of Fashion-MNIST's IDX files")
+    parser.add_argument("--steps", type=int, default=430, help="of each training")
+    parser.add_argument("--seeds", type=int, default=1, help="how many of each variant")
+    parser.add_argument("--out", type=Path, default=Path("runs/quality/quality.json"))
+    parser.add_argument("--write", type=Path, help="Markdown file with the markers of the tables")
+    arguments = parser.parse_args()
+    results = Measurements(arguments.out)
+    if arguments.dataset:
+        measure(arguments.dataset, arguments.data_dir, arguments.steps, arguments.seeds, results)
+    for dataset in ("fashion_mnist", "emoji32"):
+        for stage in ("vqvae", "prior"):
+            text = table(results.values, dataset, stage)
+            print(f"\n{dataset}, {stage}\n\n{text}")
+            if arguments.write:
+                write_block(arguments.write, text, f"{dataset} {stage}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""Train the presets: both stages, their scores, the embedded files and the SavedModels.
+
+    python examples/train_presets.py emoji32
+    python examples/train_presets.py fashion_mnist --data-dir fashion-mnist
+
+Each goes on where an earlier call was stopped, in `runs/presets/NAME`. How long it takes, on what
+machine, and what comes of it: docs/quality.md. `--tiny` runs all of it in a minute, for a test.
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+
+from keras_vqvae2 import ImageGenerator, results, serving, stages
+from keras_vqvae2.config import SIZES, Config
+from keras_vqvae2.run import load_prior, load_vqvae
+
+COMMON = {
+    "wiring": "best",
+    "conditional": True,
+    "batch_size": 128,
+    "cosine_decay": True,
+    "filters": 96,
+    "residual_filters": 48,
+    "embedding_dim": 64,
+    "num_embeddings": 512,
+    "prior_filters": 128,
+    "prior_blocks": 6,
+    "prior_learning_rate": 1.5e-3,
+    "prior_precision": "mixed_bfloat16",
+    "patience": 20,
+}
+PRESETS = {
+    "emoji32": {
+        "vqvae_epochs": 100,
+        "decoder_epochs": 10,
+        "flip": True,
+        "shift": 1,
+        "code_passes": 8,
+        "prior_epochs": 8,
+        "prior_dropout": 0.3,
+    },
+    "fashion_mnist": {"vqvae_epochs": 6, "decoder_epochs": 3, "prior_epochs": 8},
+}
+# What samples are compared with, and other real images, as many as samples are drawn.
+SCORED = {
+    "emoji32": ("train", "test"),
+    "fashion_mnist": ("test[:4000]", "test[4000:5000]"),
+}
+TINY = {
+    **SIZES["tiny"],
+    "vqvae_epochs": 1,
+    "decoder_epochs": 1,
+    "code_passes": 1,
+    "prior_epochs": 1,
+}
+
+parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+parser.add_argument("name", choices=PRESETS)
+parser.add_argument("--data-dir", type=Path, help="folder of Fashion-MNIST's files")
+parser.add_argument("--runs", type=Path, default=Path("runs/presets"), help="folder of the runs")
+parser.add_argument("--out", type=Path, default=Path(), help="folder of the repository")
+parser.add_argument("--tiny", action="store_true", help="the smallest model, one epoch")
+arguments = parser.parse_args()
+
+name = arguments.name
+options = {**COMMON, **PRESETS[name], **(TINY if arguments.tiny else {})}
+config = Config.create(
+    **options,
+    run_dir=arguments.runs / name,
+    dataset=name,
+    data_dir=arguments.data_dir,
+    tensorboard=False,
+)
+for stage in (stages.train_vqvae, stages.extract, stages.train_prior):
+    stage(config)
+results.generate(config)
+results.reconstruct(config)
+results.write_report(config, True, *SCORED[name])
+
+# The file of `from_preset`, without the optimizers' state.
+generator = ImageGenerator(load_vqvae(config), load_prior(config))
+folder = arguments.out / "keras_vqvae2" / "models" / "presets"
+folder.mkdir(parents=True, exist_ok=True)
+generator.save(folder / f"{name}.keras")
+shutil.rmtree(config.saved_model_dir, ignore_errors=True)
+serving.export_run(config, name)
+served = arguments.out / "savedmodels" / name
+shutil.rmtree(served, ignore_errors=True)
+shutil.copytree(config.saved_model_dir, served)

@@ -1,0 +1,98 @@
+"""A small classifier of images: judge of samples, and source of features."""
+
+import keras
+import numpy as np
+
+from keras_vqvae2.datasets import ImageBatches, ImageData
+
+FEATURES = "features"  # name of the last hidden layer
+
+
+def build_classifier(image_shape, num_classes, filters=32, features=128, dropout=0.3):
+    """Build a convolutional classifier, untrained.
+
+    Three strided convolutions, a hidden layer named "features", and the logits.
+
+    Args:
+        image_shape: `(H, W, C)`.
+        num_classes: how many classes.
+        filters: channels of the first convolution; each further one has twice as many.
+        features: size of the hidden layer.
+        dropout: rate before the hidden layer and after it, in [0, 1).
+
+    Returns:
+        `keras.Model` of images `[B, H, W, C]`, pixels in [0, 255], to logits `[B, num_classes]`.
+
+    Example:
+
+    >>> build_classifier((32, 32, 1), 10).output_shape
+    (None, 10)
+    """
+    images = keras.Input(image_shape, name="images")
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(images)
+    for level in range(3):
+        x = keras.layers.Conv2D(filters * 2**level, 3, strides=2, padding="same")(x)
+        x = keras.layers.ReLU()(x)
+    x = keras.layers.Flatten()(x)
+    x = keras.layers.Dropout(dropout)(x)
+    x = keras.layers.Dense(features, activation="relu", name=FEATURES)(x)
+    x = keras.layers.Dropout(dropout)(x)
+    return keras.Model(images, keras.layers.Dense(num_classes, name="logits")(x))
+
+
+def train_classifier(images, labels, num_classes, *, epochs=8, seed=0, flip=False, shift=0):
+    """Train a classifier of `build_classifier` on images, with Adam and a cosine decay.
+
+    Args:
+        images: uint8 array `[N, H, W, C]`.
+        labels: int array `[N]`.
+        num_classes: how many classes.
+        epochs: passes over the images.
+        seed: of the weights and the order; it sets Keras's global seed.
+        flip: whether half of the images are mirrored.
+        shift: by how many pixels an image may move.
+
+    Returns:
+        The trained `keras.Model`.
+
+    Example:
+
+    ```python
+    classifier = train_classifier(data.images, data.labels, data.num_classes)
+    accuracy(classifier, test.images, test.labels)
+    ```
+    """
+    keras.utils.set_random_seed(seed)
+    data = ImageData.from_arrays(images, labels)
+    batches = ImageBatches(
+        data, 128, shuffle=True, seed=seed, flip=flip, shift=shift, with_labels=True
+    )
+    model = build_classifier(data.image_shape, num_classes)
+    model.compile(
+        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, epochs * len(batches))),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    callbacks = [batches.epoch_callback()]
+    model.fit(batches, epochs=epochs, shuffle=False, verbose=0, callbacks=callbacks)
+    return model
+
+
+def accuracy(classifier, images, labels):
+    """Return the part of images that a classifier takes for their class.
+
+    Args:
+        classifier: `keras.Model` of images to logits.
+        images: array `[N, H, W, C]`, pixels in [0, 255].
+        labels: int array `[N]`.
+
+    Returns:
+        Float in [0, 1].
+
+    Example:
+
+    ```python
+    accuracy(classifier, samples, labels)
+    ```
+    """
+    logits = classifier.predict(np.asarray(images), batch_size=256, verbose=0)
+    return float(np.mean(logits.argmax(axis=-1) == np.asarray(labels)))

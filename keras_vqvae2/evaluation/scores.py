@@ -1,0 +1,126 @@
+"""The scores of a generator: its samples between real images and random codes."""
+
+import numpy as np
+
+from keras_vqvae2.evaluation.classifier import accuracy, train_classifier
+from keras_vqvae2.evaluation.distances import frechet_distance, nearest, precision_recall
+
+# Of the two classifiers that are trained.
+CLASSIFIER_EPOCHS = 10
+
+
+def score_samples(
+    model,
+    reference,
+    held_out,
+    train,
+    extractor,
+    *,
+    num_classified=None,
+    seed=0,
+    temperature=1.0,
+    top_k=None,
+    top_p=None,
+    callback=None,
+):
+    """Score samples, reconstructions, and the two ends of the scale: real images, random codes.
+
+    As many samples as held-out images are drawn, of the same classes, and all four sets compared
+    with the reference: distances depend on the sizes of the sets.
+
+    Args:
+        model: an `ImageGenerator`.
+        reference: `ImageData`, the real images that everything is compared with.
+        held_out: `ImageData` of other real images, which are also reconstructed.
+        train: `ImageData` that the model was trained on.
+        extractor: `FeatureExtractor`.
+        num_classified: images of the two classifiers that are trained, on samples and on real
+            images; None for as many as `held_out`. For a model by class.
+        seed: of the samples.
+        temperature: of the samples, see `ImageGenerator.generate`.
+        top_k: of the samples.
+        top_p: of the samples.
+        callback: callable `(done, total)`, of the sampling.
+
+    Returns:
+        `(scores, samples)`: the samples uint8 `[N, H, W, C]`, and a dict that JSON can hold:
+
+        - `"extractor"`: its name and checksum; `"num_samples"`, `"num_reference"`, `"reference"`,
+          `"held_out"`, `"seed"`, `"temperature"`, `"top_k"` and `"top_p"`;
+        - `"frechet_distance"`, `"precision"`, `"recall"`, `"density"`, `"coverage"`, each a dict of
+          `"real"`, `"reconstructions"`, `"samples"` and `"random_codes"`;
+        - `"recognised"`: for the same sets but the last the part that the extractor's own
+          classifier takes for their class; absent without one;
+        - `"classification_accuracy"`: on the reference, of a classifier trained on `"samples"` and
+          one trained on `"real"` images; absent without classes (Ravuri and Vinyals 2019,
+          "Classification Accuracy Score for Conditional Generative Models");
+        - `"nearest_training_distance"`: the mean distance of the features of `"samples"` and of
+          held-out `"real"` images to those of the nearest training image. Samples that repeat
+          training images lie nearer to them than real images do.
+
+    Raises:
+        ValueError: if a set is too small, see `precision_recall`.
+
+    Example:
+
+    ```python
+    scores, samples = score_samples(model, test, held_out, train, load_extractor("emoji32"))
+    scores["frechet_distance"]["samples"] / scores["frechet_distance"]["reconstructions"]
+    ```
+    """
+    conditional = model.num_classes is not None
+    options = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+    labels = held_out.labels if conditional else None
+    real = held_out.images[:]
+    sets = {
+        "real": real,
+        "reconstructions": model.reconstruct(real),
+        "samples": model.generate(
+            len(held_out), labels=labels, seed=seed, callback=callback, **options
+        ),
+        "random_codes": model.generate_random(len(held_out), seed=seed),
+    }
+    target = extractor.features(reference.images[:])
+    features = {name: extractor.features(images) for name, images in sets.items()}
+    scores = {
+        "extractor": {"name": extractor.name, "checksum": extractor.checksum},
+        "num_samples": len(held_out),
+        "num_reference": len(reference),
+        "reference": f"{reference.name}/{reference.split}",
+        "held_out": f"{held_out.name}/{held_out.split}",
+        "seed": seed,
+        **options,
+        "frechet_distance": {n: frechet_distance(target, x) for n, x in features.items()},
+    }
+    for name, values in features.items():
+        for score, value in precision_recall(target, values).items():
+            scores.setdefault(score, {})[name] = value
+    if extractor.classifier is not None and held_out.labels is not None:
+        scores["recognised"] = {
+            name: accuracy(extractor.classifier, sets[name], held_out.labels)
+            for name in ("real", "reconstructions", *(["samples"] if conditional else []))
+        }
+    if conditional:
+        scores["classification_accuracy"] = _classification_accuracy(
+            model, reference, train, num_classified or len(held_out), seed, options
+        )
+    known = extractor.features(train.images[:])
+    scores["nearest_training_distance"] = {
+        name: float(nearest(features[name], known)[0].mean()) for name in ("samples", "real")
+    }
+    return scores, sets["samples"]
+
+
+def _classification_accuracy(model, reference, train, count, seed, options):
+    """Accuracy on real images of classifiers trained on samples, and on as many real images."""
+    rows = np.sort(np.random.default_rng(seed).permutation(len(train))[:count])
+    labels = train.labels[rows]
+    # Samples of other seeds than those that are scored.
+    samples = model.generate(len(rows), labels=labels, seed=seed + 1, **options)
+    result = {"num_images": len(rows)}
+    for name, images in (("samples", samples), ("real", train.images[rows])):
+        classifier = train_classifier(
+            images, labels, model.num_classes, epochs=CLASSIFIER_EPOCHS, seed=seed
+        )
+        result[name] = accuracy(classifier, reference.images[:], reference.labels)
+    return result
