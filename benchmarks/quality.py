@@ -10,6 +10,7 @@ measured is kept in `--out`: a call goes on where an earlier one stopped.
 """
 
 import argparse
+import functools
 import json
 import time
 from pathlib import Path
@@ -25,7 +26,8 @@ from keras_vqvae2.models import VQVAE2, HierarchicalPrior
 BATCH_SIZE = 128
 LEARNING_RATE = 2e-3
 VQVAE = {"filters": 32, "num_residual_blocks": 2, "residual_filters": 16}
-PRIOR = {"filters": 64, "num_blocks": 4}
+PRIOR = {"filters": 48, "num_blocks": 4}
+NUM_TEST = 2_000  # test images that are measured
 VQVAE_VARIANTS = {
     "specified wiring": {},
     "random codebook, no restarts": {
@@ -118,8 +120,16 @@ def measure_vqvae(vqvae, test):
     return {name: float(value) for name, value in scores.items()}
 
 
-def measure_prior(vqvae, variant, data, test, steps, seed):
+@functools.cache
+def load_codes(file, data, test):
+    """A trained VQ-VAE-2, and the codes of both splits."""
+    vqvae = keras.saving.load_model(file)
+    return vqvae, vqvae.encode(data.images[:]), vqvae.encode(test.images[:])
+
+
+def measure_prior(file, variant, data, test, steps, seed):
     """Train a variant of the prior; the bits of the test codes."""
+    vqvae, codes, test_codes = load_codes(file, data, test)
     options, training = variant
     keras.utils.set_random_seed(seed)
     priors = HierarchicalPrior.from_vqvae(
@@ -128,7 +138,7 @@ def measure_prior(vqvae, variant, data, test, steps, seed):
     epochs = epochs_of(range(len(data) // BATCH_SIZE), steps)
     total = epochs * (len(data) // BATCH_SIZE)
     priors.compile(keras.optimizers.Adam(cosine(total), **training))
-    codes, labels = vqvae.encode(data.images[:]), data.labels
+    labels = data.labels
     order = np.random.default_rng(seed)
     rows = np.concatenate([order.permutation(len(data)) for _ in range(epochs)])
     rows = rows[: total * BATCH_SIZE]
@@ -139,9 +149,7 @@ def measure_prior(vqvae, variant, data, test, steps, seed):
         shuffle=False,
         verbose=0,
     )
-    logs = priors.evaluate(
-        vqvae.encode(test.images[:]), test.labels, batch_size=200, verbose=0, return_dict=True
-    )
+    logs = priors.evaluate(test_codes, test.labels, batch_size=200, verbose=0, return_dict=True)
     scores = {"parameters": float(priors.count_params())}
     for name, (height, width) in zip(priors.level_names, priors.code_shapes, strict=True):
         scores[name] = float(logs[f"{name}_bits_per_code"])
@@ -151,7 +159,8 @@ def measure_prior(vqvae, variant, data, test, steps, seed):
 
 def measure(dataset, data_dir, steps, seeds, results):
     """Measure all variants on a dataset."""
-    data, test = (datasets.load(dataset, split, data_dir=data_dir) for split in ("train", "test"))
+    splits = f"train[:{steps * BATCH_SIZE}]", f"test[:{NUM_TEST}]"
+    data, test = (datasets.load(dataset, split, data_dir=data_dir) for split in splits)
     folder = results.file.parent
     for seed in range(seeds):
         for name, options in VQVAE_VARIANTS.items():
@@ -172,7 +181,7 @@ def measure(dataset, data_dir, steps, seeds, results):
             results.add(
                 f"{dataset}/{stage}/{name}/{seed}",
                 lambda file=file, name=name, seed=seed: measure_prior(
-                    keras.saving.load_model(file), PRIOR_VARIANTS[name], data, test, steps, seed
+                    file, PRIOR_VARIANTS[name], data, test, steps, seed
                 ),
             )
 
@@ -223,7 +232,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dataset", nargs="?", choices=("emoji32", "fashion_mnist"))
     parser.add_argument("--data-dir", type=Path, help="folder of Fashion-MNIST's IDX files")
-    parser.add_argument("--steps", type=int, default=430, help="of each training")
+    parser.add_argument("--steps", type=int, default=215, help="of each training")
     parser.add_argument("--seeds", type=int, default=1, help="how many of each variant")
     parser.add_argument("--out", type=Path, default=Path("runs/quality/quality.json"))
     parser.add_argument("--write", type=Path, help="Markdown file with the markers of the tables")

@@ -11,7 +11,9 @@ import argparse
 import shutil
 from pathlib import Path
 
-from keras_vqvae2 import ImageGenerator, results, serving, stages
+import numpy as np
+
+from keras_vqvae2 import ImageGenerator, pictures, results, serving, stages
 from keras_vqvae2.config import SIZES, Config
 from keras_vqvae2.run import load_prior, load_vqvae
 
@@ -32,15 +34,15 @@ COMMON = {
 }
 PRESETS = {
     "emoji32": {
-        "vqvae_epochs": 100,
-        "decoder_epochs": 10,
+        "vqvae_epochs": 60,
+        "decoder_epochs": 6,
         "flip": True,
         "shift": 1,
         "code_passes": 8,
-        "prior_epochs": 8,
+        "prior_epochs": 5,
         "prior_dropout": 0.3,
     },
-    "fashion_mnist": {"vqvae_epochs": 6, "decoder_epochs": 3, "prior_epochs": 8},
+    "fashion_mnist": {"vqvae_epochs": 10, "decoder_epochs": 1, "prior_epochs": 5},
 }
 # What samples are compared with, and other real images, as many as samples are drawn.
 SCORED = {
@@ -74,7 +76,6 @@ config = Config.create(
 )
 for stage in (stages.train_vqvae, stages.extract, stages.train_prior):
     stage(config)
-results.generate(config)
 results.reconstruct(config)
 results.write_report(config, True, *SCORED[name])
 
@@ -83,6 +84,16 @@ generator = ImageGenerator(load_vqvae(config), load_prior(config))
 folder = arguments.out / "keras_vqvae2" / "models" / "presets"
 folder.mkdir(parents=True, exist_ok=True)
 generator.save(folder / f"{name}.keras")
+
+# The pictures of the documents: a class a column.
+images = arguments.out / "docs" / "images"
+labels = np.arange(6 * generator.num_classes) % generator.num_classes
+samples = generator.generate(len(labels), labels=labels, seed=0)
+picture = pictures.grid(samples, generator.num_classes)
+pictures.save(images / f"{name}_samples.png", picture)
+shutil.copy(config.run_dir / "reconstructions.png", images / f"{name}_reconstructions.png")
+
+# The SavedModel with its model card.
 shutil.rmtree(config.saved_model_dir, ignore_errors=True)
 serving.export_run(config, name)
 served = arguments.out / "savedmodels" / name

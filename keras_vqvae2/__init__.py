@@ -9,11 +9,15 @@ import importlib
 from keras_vqvae2 import callbacks, datasets, layers, losses, metrics, models
 from keras_vqvae2.datasets import CodeBatches, ImageBatches, ImageData, extract_codes
 from keras_vqvae2.layers import (
+    CausalAttention,
+    DiscretizedLogistic,
     GatedResidualBlock,
     MaskedConv2D,
     ResidualBlock,
     ResidualStack,
+    TwoStreamGatedBlock,
     VectorQuantizer,
+    VerticalConv2D,
 )
 from keras_vqvae2.metrics import BitsPerDim, CodebookUsage, Perplexity
 from keras_vqvae2.models import VQVAE2, HierarchicalPrior, ImageGenerator, PixelCNN
@@ -23,8 +27,10 @@ __version__ = "0.1.0"
 __all__ = [
     "VQVAE2",
     "BitsPerDim",
+    "CausalAttention",
     "CodeBatches",
     "CodebookUsage",
+    "DiscretizedLogistic",
     "GatedResidualBlock",
     "HierarchicalPrior",
     "ImageBatches",
@@ -35,9 +41,12 @@ __all__ = [
     "PixelCNN",
     "ResidualBlock",
     "ResidualStack",
+    "TwoStreamGatedBlock",
     "VectorQuantizer",
+    "VerticalConv2D",
     "callbacks",
     "datasets",
+    "evaluation",
     "extract_codes",
     "layers",
     "losses",
@@ -48,7 +57,7 @@ __all__ = [
 
 
 def __getattr__(name):
-    """Import `tuning` when it is asked for: it takes KerasTuner, which nothing else needs."""
-    if name == "tuning":
-        return importlib.import_module("keras_vqvae2.tuning")
+    """Import on demand what takes libraries of its own: KerasTuner, scikit-learn."""
+    if name in ("evaluation", "tuning"):
+        return importlib.import_module(f"keras_vqvae2.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -316,14 +316,18 @@ def _sample_tables(report):
 def _mean_ssim(vqvae, images):
     """Mean structural similarity of images and reconstructions, as their authors define it."""
     reconstructions = np.rint(vqvae.decode(vqvae.encode(images)))
-    options = {"data_range": 255, "gaussian_weights": True, "sigma": 1.5}
+    side = min(images.shape[1:3])
+    window = {"gaussian_weights": True, "sigma": 1.5}  # eleven pixels wide
+    if side < 11:
+        window = {"win_size": side - 1 + side % 2}
     values = [
         structural_similarity(
             image.astype("float64"),
             reconstruction.astype("float64"),
+            data_range=255,
             channel_axis=-1,
             use_sample_covariance=False,
-            **options,
+            **window,
         )
         for image, reconstruction in zip(images, reconstructions, strict=True)
     ]

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from keras_vqvae2.config import SIZES, Config, read_options
+from keras_vqvae2.config import SIZES, WIRINGS, Config, read_options
 
 
 def test_a_saved_config_comes_back_equal(tmp_path):
@@ -28,6 +28,15 @@ def test_every_size_names_the_same_fields(size):
     assert SIZES[size].keys() == SIZES["small"].keys()
 
 
+@pytest.mark.parametrize("wiring", WIRINGS)
+def test_every_wiring_names_the_same_fields_and_goes_with_any_size(wiring):
+    assert WIRINGS[wiring].keys() == WIRINGS["specified"].keys()
+    config = Config.create("tiny", wiring=wiring)
+    assert config.filters == 16
+    assert config.condition_on_coarser is (wiring == "best")
+    assert Config.create("base", wiring="specified") == Config.create("base")
+
+
 def test_a_field_wins_over_the_size():
     assert Config.create("tiny", filters=8).filters == 8
     assert Config().updated({"filters": 8, "size": "tiny"}).prior_filters == 16
@@ -43,6 +52,7 @@ def test_values_are_brought_to_their_type():
     ("options", "message"),
     [
         ({"size": "huge"}, "`size` must be one of tiny, small, base. Received: huge"),
+        ({"wiring": "none"}, "`wiring` must be one of specified, best. Received: none"),
         ({"filtres": 3}, "no field `filtres`"),
         ({"filters": "many"}, "`filters` must be of type int. Received: 'many'"),
         ({"filters": True}, "`filters` must be of type int. Received: True"),

@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_vqvae2 import VQVAE2, HierarchicalPrior, datasets, tuning
+from keras_vqvae2 import VQVAE2, HierarchicalPrior, ImageGenerator, datasets, tuning
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 MAX_LINES = {
     "pixelcnn_prior_example.py": 65,
     "minimal.py": 30,
     "serving_client.py": 90,
+    "train_classifiers.py": 45,
+    "train_presets.py": 105,
     "tuning.py": 40,
 }
 
@@ -86,3 +88,17 @@ def test_a_search_over_both_stages(run_example, tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.count("COMPLETED") == 2
     model = keras.saving.load_model(tmp_path / "emoji32_tuned.keras")
     assert model.image_shape == (32, 32, 3)
+
+
+@pytest.mark.long
+@pytest.mark.tensorflow_only
+def test_a_preset_is_trained_scored_and_exported(run_example, tmp_path, shared_data):
+    data = ("--data-dir", shared_data / "fashion-mnist")
+    run_example("train_presets.py", "fashion_mnist", *data, "--tiny", "--out", tmp_path)
+    folder = tmp_path / "keras_vqvae2" / "models" / "presets"
+    model = ImageGenerator.from_preset(folder / "fashion_mnist.keras")
+    assert model.generate(2, labels=3, seed=0).shape == (2, 32, 32, 1)
+    served = tmp_path / "savedmodels" / "fashion_mnist"
+    assert (served / "models.config").exists()
+    card = (served / "1" / "MODEL_CARD.md").read_text()
+    assert "1,000 images of each kind against 4,000 of fashion_mnist/test[:4000]" in card

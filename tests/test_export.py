@@ -403,7 +403,9 @@ def loaded(exported):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["encode", "decode", "sample_from_noise"])
+@pytest.mark.parametrize(
+    "name", ["encode", "decode", pytest.param("sample_from_noise", marks=pytest.mark.long)]
+)
 def test_openvino_gives_the_same(loaded, signatures, answers, name, tmp_path):
     openvino = pytest.importorskip("openvino", reason="openvino is not installed")
     import tensorflow as tf

@@ -30,12 +30,35 @@ LEVEL = {"usage": 1.0, "perplexity": 6.5, "bits_per_code": {"train": 2.5, "valid
 REPORT = {
     "dataset": "emoji32",
     "reconstruction": {
-        "train": {"mse": 0.03125, "psnr": 21.1},
-        "validation": {"mse": 0.0625, "psnr": 18.1},
+        "train": {"mse": 0.03125, "psnr": 21.1, "ssim": 0.875},
+        "validation": {"mse": 0.0625, "psnr": 18.1, "ssim": 0.75},
     },
     "levels": {"top": LEVEL, "bottom": LEVEL},
     "bits_per_image_dimension": {"train": 0.125, "validation": 0.25},
     "note": "Bits are of the codes.",
+    "history": [
+        {"bits_per_code": 3.0 - epoch / 16, "val_bits_per_code": 3.0 + (epoch - 9) ** 2 / 512}
+        for epoch in range(30)
+    ],
+    "samples": {
+        "extractor": {"name": "emoji32", "checksum": "0123456789abcdef" * 4},
+        "num_samples": 100,
+        "num_reference": 400,
+        "reference": "emoji32/train",
+        "held_out": "emoji32/test",
+        "seed": 0,
+        "temperature": 0.875,
+        "top_k": None,
+        "top_p": None,
+        "frechet_distance": {
+            "real": 1.0,
+            "reconstructions": 1.25,
+            "samples": 1.5,
+            "random_codes": 64.0,
+        },
+        "precision": {"real": 0.75},
+        "nearest_training_distance": {"samples": 2.5, "real": 2.25},
+    },
 }
 
 
@@ -282,6 +305,12 @@ def test_the_model_card_says_what_a_stranger_needs(config):
     for words in ("Apache-2.0", "16×8×3", "| 0.0312 | 0.0625 |", "keras-vqvae2 evaluate"):
         assert words in card
     assert "`labels` are the classes: 0 " in card
+    assert "| samples of the prior | 1.500 |" in card
+    assert "seed 0, temperature 0.875" in card
+    # The curves: the first, the best and the last epoch among them.
+    assert "| 1 | 3.000 | 3.158 |" in card
+    assert "| **10** | 2.438 | 3.000 |" in card
+    assert "| 30 |" in card
     for name in ("sample", "sample_from_noise", "complete", "log_prob", "encode", "decode"):
         assert f"| `{name}` |" in card
 

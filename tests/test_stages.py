@@ -16,6 +16,9 @@ FLAGS = [
     *("--size", "tiny", "--filters", "8", "--num-embeddings", "8", "--batch-size", "16"),
     *("--num-residual-blocks", "0", "--prior-blocks", "1", "--conditional", "--allow-collapse"),
     *("--epochs", "2", "--flip", "--code-passes", "2", "--num-samples", "5"),
+    # All that a training can be told beyond the defaults.
+    *("--wiring", "best", "--decoder-epochs", "1", "--cosine-decay"),
+    *("--prior-ema", "0.9", "--prior-precision", "mixed_bfloat16"),
 ]
 
 
@@ -91,6 +94,37 @@ def test_the_report_holds_every_number(finished):
         bits += level["bits_per_code"]["validation"] * math.prod(level["code_shape"])
     assert report["bits_per_image_dimension"]["validation"] == pytest.approx(bits / (8 * 8 * 3))
     assert "not of the pixels" in report["note"]
+
+
+def test_the_kept_prior_computes_in_float32(finished):
+    from keras_vqvae2.run import load_prior
+
+    prior = load_prior(Config.load(finished / "config.json"))
+    assert {p.compute_dtype for p in prior.level_priors} == {"float32"}
+    assert (prior.two_stream, prior.num_attention_blocks) == ((True, True), (2, 0))
+
+
+def test_the_decoder_learns_on_while_the_codes_stay(finished):
+    history = json.loads((finished / "vqvae2" / "decoder" / "history.json").read_text())
+    before = json.loads((finished / "vqvae2" / "history.json").read_text())
+    for level in ("top", "bottom"):
+        name = f"val_{level}_perplexity"
+        assert history[-1][name] == before[-1][name]
+    assert history[-1]["val_reconstruction_mse"] != before[-1]["val_reconstruction_mse"]
+
+
+def test_samples_are_scored(copy, capsys):
+    extractor = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()])
+    extractor.save(copy / "pixels.keras")
+    flags = ["--run-dir", copy, "--reference", "train", "--held-out", "validation"]
+    assert command("evaluate", *flags, "--extractor", copy / "pixels.keras") == 0
+    scores = json.loads((copy / "report.json").read_text())["samples"]
+    assert scores["extractor"]["name"] == "pixels"
+    assert (scores["num_samples"], scores["num_reference"]) == (8, 24)
+    assert scores["frechet_distance"]["real"] < scores["frechet_distance"]["random_codes"]
+    assert (copy / "neighbours.png").exists()
+    message = refusal(capsys, "evaluate", "--run-dir", copy, "--reference", "train")
+    assert "`reference` and `held_out` must both be given, or neither" in message
 
 
 def test_the_reported_likelihood_is_that_of_the_images(finished):

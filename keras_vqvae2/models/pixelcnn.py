@@ -4,16 +4,10 @@ import keras
 from keras import ops
 
 from keras_vqvae2 import checks
-from keras_vqvae2.layers import (
-    CausalAttention,
-    GatedResidualBlock,
-    MaskedConv2D,
-    TwoStreamGatedBlock,
-    VerticalConv2D,
-)
 from keras_vqvae2.losses import code_nll, smoothed_code_nll, weighted_mean
 from keras_vqvae2.metrics import BitsPerDim
 from keras_vqvae2.models.conditioner import build_conditioner
+from keras_vqvae2.models.trunk import Trunk
 from keras_vqvae2.sampling import (
     compile_function,
     draw_for,
@@ -119,8 +113,6 @@ class PixelCNN(TrainStep, CheckedFit, keras.Model):
             context_num_embeddings = context_num_embeddings or num_embeddings
         if num_classes is not None:
             num_classes = checks.positive_int("num_classes", num_classes)
-        policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
-
         num_attention_blocks = checks.non_negative_int("num_attention_blocks", num_attention_blocks)
         num_conditioning_blocks = checks.non_negative_int(
             "num_conditioning_blocks", num_conditioning_blocks
@@ -131,28 +123,20 @@ class PixelCNN(TrainStep, CheckedFit, keras.Model):
                 f"Received: num_conditioning_blocks={num_conditioning_blocks}"
             )
         label_smoothing = checks.fraction("label_smoothing", label_smoothing)
+        policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
 
         # Layers
         embed = keras.layers.Embedding(num_embeddings, embedding_dim, dtype=policy, name="embed")
-        input_conv = MaskedConv2D(filters, 7, mask_type="A", dtype=policy, name="input_conv")
-        vertical_conv = None
-        if two_stream:
-            vertical_conv = VerticalConv2D(filters, 7, dtype=policy, name="vertical_conv")
-        blocks = []
-        for index in range(num_blocks):
-            options = {"dropout": dropout, "dtype": policy, "name": f"block_{index}"}
-            if two_stream:
-                last = index == num_blocks - 1
-                block = TwoStreamGatedBlock(filters, kernel_size, ends_vertical=last, **options)
-            else:
-                block = GatedResidualBlock(filters, kernel_size, **options)
-            blocks.append(block)
-            # The last one after the last block, the others at even distances before it.
-            done = (index + 1) * num_attention_blocks // num_blocks
-            for number in range(index * num_attention_blocks // num_blocks, done):
-                blocks.append(
-                    CausalAttention(num_heads, dropout, dtype=policy, name=f"attention_{number}")
-                )
+        trunk = Trunk(
+            filters,
+            num_blocks,
+            kernel_size,
+            dropout,
+            two_stream,
+            num_attention_blocks,
+            num_heads,
+            policy,
+        )
         hidden = keras.layers.Dense(filters, activation="relu", dtype=policy, name="hidden")
         to_logits = keras.layers.Dense(num_embeddings, dtype="float32", name="to_logits")
 
@@ -172,19 +156,8 @@ class PixelCNN(TrainStep, CheckedFit, keras.Model):
             given = {x.name: x for x in conditioner.inputs}
             inputs.update(given)
             condition = conditioner(given)
-        embedded = embed(inputs["codes"])
-        horizontal = input_conv(embedded)
-        vertical = vertical_conv(embedded) if two_stream else None
-        for block in blocks:
-            if isinstance(block, CausalAttention):
-                horizontal = block(horizontal)
-            elif two_stream and block.ends_vertical:
-                horizontal = block(horizontal, vertical, condition)
-            elif two_stream:
-                horizontal, vertical = block(horizontal, vertical, condition)
-            else:
-                horizontal = block(horizontal, condition)
-        super().__init__(inputs, to_logits(hidden(_relu(horizontal))), name=name)
+        features = trunk(embed(inputs["codes"]), condition)
+        super().__init__(inputs, to_logits(hidden(_relu(features))), name=name)
 
         # Config
         self.code_shape = code_shape
@@ -207,8 +180,7 @@ class PixelCNN(TrainStep, CheckedFit, keras.Model):
 
         self.conditioner = conditioner
         self._bits = BitsPerDim(code_shape[0] * code_shape[1], name="bits_per_code")
-        self._embed, self._blocks = embed, blocks
-        self._input_conv, self._vertical_conv = input_conv, vertical_conv
+        self._embed, self._trunk = embed, trunk
         self._head = (_relu, hidden, to_logits)
         self._log_prob = compile_function(self, self.log_prob_tensors)
         self._sample = compile_function(
@@ -335,16 +307,8 @@ class PixelCNN(TrainStep, CheckedFit, keras.Model):
         return ops.transpose(self.conditioner(condition_inputs), (1, 2, 0, 3))
 
     def init_cache(self, batch_size):
-        """Return the cache before the first position: one of each block, see its `init_cache`."""
-        width = self.code_shape[1]
-        return {
-            "blocks": tuple(
-                block.init_cache(batch_size)
-                if isinstance(block, CausalAttention)
-                else block.init_cache(batch_size, width)
-                for block in self._blocks
-            )
-        }
+        """Return the cache before the first position, see `Trunk.init_cache`."""
+        return self._trunk.init_cache(batch_size, self.code_shape[1])
 
     def step(self, codes, cache, index, condition=None):
         """Compute the logits of one position from the codes before it.
@@ -360,37 +324,21 @@ class PixelCNN(TrainStep, CheckedFit, keras.Model):
             `(logits, cache)`: float32 `[B, K]`, and the cache for the next position.
         """
         row, column = index
-        vertical = None
+        rows, last = None, None
         if column == 0:
             rows = self._embedded_rows_above(codes, row)
-            if self.two_stream:
-                vertical = self._vertical_conv.row(rows)
-            cache = {"blocks": cache["blocks"], "input": self._input_conv.start_row(rows)}
-        last = None
-        if column > 0:
+        else:
             last = self._embed(ops.take(codes[:, :, column - 1], row, axis=1))
-        x, input_cache = self._input_conv.step(last, cache["input"], column)
         if condition is not None:
             condition = condition[0] if condition.shape[0] == 1 else ops.take(condition, row, 0)
-        blocks = []
-        for block, block_cache in zip(self._blocks, cache["blocks"], strict=True):
-            if isinstance(block, CausalAttention):
-                x, block_cache = block.step(x, block_cache, index)
-            elif self.two_stream:
-                x, vertical, block_cache = block.step(x, vertical, block_cache, column, condition)
-            else:
-                x, block_cache = block.step(x, block_cache, column, condition)
-            blocks.append(block_cache)
+        x, cache = self._trunk.step(rows, last, cache, index, self.code_shape[1], condition)
         for layer in self._head:
             x = layer(x)
-        cache = {"blocks": tuple(blocks)}
-        if column < self.code_shape[1] - 1:
-            cache["input"] = input_cache
         return x, cache
 
     def _embedded_rows_above(self, codes, row):
         """The embedded rows that the first convolution sees: zeros above the grid."""
-        rows, width = self._input_conv.rows_above, self.code_shape[1]
+        rows, width = self._trunk.rows_above, self.code_shape[1]
         padded = ops.pad(codes, ((0, 0), (rows, 0), (0, 0)))
         above = ops.slice(padded, (0, row, 0), (ops.shape(codes)[0], rows, width))
         embedded = ops.transpose(self._embed(above), (1, 2, 0, 3))

@@ -112,3 +112,26 @@ def test_load_takes_arrays():
     assert datasets.load(data) is data
     with pytest.raises(ValueError, match="`split` must be 'train' for arrays. Received: split="):
         datasets.load(ARRAY, "test")
+
+
+def test_a_part_is_a_slice_with_its_labels():
+    data = ImageData.from_arrays(ARRAY, np.arange(7), label_names="abcdefg", name="x", split="test")
+    part = data.part(2, 5)
+    np.testing.assert_array_equal(part.images, ARRAY[2:5])
+    np.testing.assert_array_equal(part.labels, [2, 3, 4])
+    assert (part.name, part.split, part.num_classes) == ("x", "test[2:5]", 7)
+    assert data.part(stop=3).split == "test[:3]"
+    lazy = LazyImages(list(range(7)), lambda index: ARRAY[index], ARRAY.shape[1:])
+    np.testing.assert_array_equal(ImageData(lazy).part(4).images[:], ARRAY[4:])
+    assert ImageData(lazy).part(4).split is None
+    with pytest.raises(ValueError, match="`images` must hold at least one image"):
+        data.part(9)
+
+
+def test_load_takes_slices_of_a_split():
+    whole, part = (datasets.load("emoji32", split) for split in ("test", "test[3:10]"))
+    np.testing.assert_array_equal(part.images, whole.images[3:10])
+    np.testing.assert_array_equal(part.labels, whole.labels[3:10])
+    assert part.split == "test[3:10]"
+    with pytest.raises(ValueError, match="`split` must be one of train, validation, test"):
+        datasets.load("emoji32", "tests[:3]")

@@ -1,0 +1,137 @@
+"""The causal layers of a PixelCNN, from embedded codes to features."""
+
+from keras_vqvae2.layers import (
+    CausalAttention,
+    GatedResidualBlock,
+    MaskedConv2D,
+    TwoStreamGatedBlock,
+    VerticalConv2D,
+)
+
+INPUT_KERNEL = 7
+
+
+class Trunk:
+    """A masked convolution A, then gated blocks of one stream or two, attention among them.
+
+    Calling it computes the whole grid, in a functional model; `step` one position, with the same
+    layers and a cache of what came before.
+
+    Args:
+        filters: `C`, the channels of the blocks, even.
+        num_blocks: how many gated blocks.
+        kernel_size: of the blocks' convolutions.
+        dropout: rate in every block and attention.
+        two_stream: whether blocks are `TwoStreamGatedBlock`.
+        num_attention_blocks: how many `CausalAttention` layers stand among the blocks.
+        num_heads: of each attention.
+        policy: dtype policy of the layers.
+    """
+
+    def __init__(
+        self,
+        filters,
+        num_blocks,
+        kernel_size,
+        dropout,
+        two_stream,
+        num_attention_blocks,
+        num_heads,
+        policy,
+    ):
+        self.input_conv = MaskedConv2D(
+            filters, INPUT_KERNEL, mask_type="A", dtype=policy, name="input_conv"
+        )
+        self.vertical_conv = None
+        if two_stream:
+            self.vertical_conv = VerticalConv2D(
+                filters, INPUT_KERNEL, dtype=policy, name="vertical_conv"
+            )
+        self.layers = []
+        attentions = 0
+        for index in range(num_blocks):
+            options = {"dropout": dropout, "dtype": policy, "name": f"block_{index}"}
+            if two_stream:
+                ends = index == num_blocks - 1
+                block = TwoStreamGatedBlock(filters, kernel_size, ends_vertical=ends, **options)
+            else:
+                block = GatedResidualBlock(filters, kernel_size, **options)
+            self.layers.append(block)
+            # At even distances, the last one after the last block.
+            while attentions < (index + 1) * num_attention_blocks // num_blocks:
+                name = f"attention_{attentions}"
+                self.layers.append(CausalAttention(num_heads, dropout, dtype=policy, name=name))
+                attentions += 1
+
+    def __call__(self, embedded, condition=None):
+        """Compute the features of all positions.
+
+        Args:
+            embedded: `KerasTensor` `[B, H, W, E]`, the embedded codes.
+            condition: `KerasTensor` `[B, H, W, E]` or `[B, 1, 1, E]`, or None.
+
+        Returns:
+            `KerasTensor` `[B, H, W, C]`; a position depends on the codes before it alone.
+        """
+        x = self.input_conv(embedded)
+        vertical = None if self.vertical_conv is None else self.vertical_conv(embedded)
+        for layer in self.layers:
+            if isinstance(layer, CausalAttention):
+                x = layer(x)
+            elif vertical is None:
+                x = layer(x, condition)
+            elif layer.ends_vertical:
+                x = layer(x, vertical, condition)
+            else:
+                x, vertical = layer(x, vertical, condition)
+        return x
+
+    @property
+    def rows_above(self):
+        """How many rows of embedded codes the first layers see above a position."""
+        return self.input_conv.rows_above
+
+    def init_cache(self, batch_size, width):
+        """Return the cache before the first position: one of each layer, see its `init_cache`."""
+        return {
+            "layers": tuple(
+                layer.init_cache(batch_size)
+                if isinstance(layer, CausalAttention)
+                else layer.init_cache(batch_size, width)
+                for layer in self.layers
+            )
+        }
+
+    def step(self, rows, last, cache, index, width, condition=None):
+        """Compute the features of one position.
+
+        Args:
+            rows: float tensor `[rows_above, W, B, E]`, the embedded rows above, in the first
+                column; else None.
+            last: float tensor `[B, E]`, the embedded code to the left; None in the first column.
+            cache: of `init_cache` at the first position, then of the step before.
+            index: `(row, column)`; the row a scalar tensor or integer, the column an integer.
+            width: `W`.
+            condition: float tensor `[W, B, E]` or `[1, B, E]`, the condition of the row, or None.
+
+        Returns:
+            `(features, cache)`: float `[B, C]`, and the cache for the next position.
+        """
+        _, column = index
+        start = self.input_conv.start_row(rows) if column == 0 else cache["input"]
+        x, start = self.input_conv.step(last, start, column)
+        vertical = None
+        if column == 0 and self.vertical_conv is not None:
+            vertical = self.vertical_conv.row(rows)
+        caches = []
+        for layer, layer_cache in zip(self.layers, cache["layers"], strict=True):
+            if isinstance(layer, CausalAttention):
+                x, layer_cache = layer.step(x, layer_cache, index)
+            elif self.vertical_conv is None:
+                x, layer_cache = layer.step(x, layer_cache, column, condition)
+            else:
+                x, vertical, layer_cache = layer.step(x, vertical, layer_cache, column, condition)
+            caches.append(layer_cache)
+        cache = {"layers": tuple(caches)}
+        # What a row ends with has the structure that it began with: a loop goes over the rows.
+        return x, cache if column == width - 1 else {**cache, "input": start}
