@@ -11,11 +11,11 @@ import argparse
 import shutil
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from keras_vqvae2 import ImageGenerator, pictures, results, serving, stages
 from keras_vqvae2.config import SIZES, Config
-from keras_vqvae2.run import load_prior, load_vqvae
 
 COMMON = {
     "wiring": "best",
@@ -42,7 +42,7 @@ PRESETS = {
         "prior_epochs": 5,
         "prior_dropout": 0.3,
     },
-    "fashion_mnist": {"vqvae_epochs": 10, "decoder_epochs": 1, "prior_epochs": 5},
+    "fashion_mnist": {"vqvae_epochs": 10, "decoder_epochs": 1, "prior_epochs": 4},
 }
 # What samples are compared with, and other real images, as many as samples are drawn.
 SCORED = {
@@ -80,7 +80,8 @@ results.reconstruct(config)
 results.write_report(config, True, *SCORED[name])
 
 # The file of `from_preset`, without the optimizers' state.
-generator = ImageGenerator(load_vqvae(config), load_prior(config))
+files = config.vqvae_file, config.prior_file
+generator = ImageGenerator(*(keras.saving.load_model(file, compile=False) for file in files))
 folder = arguments.out / "keras_vqvae2" / "models" / "presets"
 folder.mkdir(parents=True, exist_ok=True)
 generator.save(folder / f"{name}.keras")

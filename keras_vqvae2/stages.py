@@ -100,6 +100,7 @@ def train_vqvae(config, workers=ONE_DEVICE):
         with workers.scope():
             vqvae.fix_codes(False)
             vqvae.compile(optimizer=keras.optimizers.Adam(config.vqvae_learning_rate))
+            vqvae.optimizer.build(vqvae.trainable_variables)
     _save(vqvae, config.vqvae_file, workers)
     return vqvae
 
@@ -239,6 +240,7 @@ def _in_float32(priors):
     copy = HierarchicalPrior.from_config({**priors.get_config(), "dtype": "float32"})
     copy.set_weights(priors.get_weights())
     copy.compile()
+    copy.optimizer.build(copy.trainable_variables)  # which is saved with the model
     return copy
 
 

@@ -1,0 +1,69 @@
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from keras_vqvae2.models import ImageGenerator
+from keras_vqvae2.models.presets import preset_names
+
+SAVED_MODELS = Path(__file__).parents[2] / "savedmodels"
+
+
+@pytest.mark.parametrize(
+    ("name", "image_shape", "classes"),
+    [("emoji32", (32, 32, 3), 9), ("fashion_mnist", (32, 32, 1), 10)],
+)
+def test_an_embedded_preset_works_on_the_first_call(name, image_shape, classes):
+    model = ImageGenerator.from_preset(name)
+    assert (model.image_shape, model.num_classes) == (image_shape, classes)
+    assert name in preset_names()
+    codes = model.vqvae.encode(np.zeros((1, *image_shape), "uint8"))
+    assert [level.shape for level in codes] == [(1, 4, 4), (1, 8, 8)]
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow_only
+@pytest.mark.parametrize("name", ["emoji32", "fashion_mnist"])
+def test_the_saved_model_of_a_preset_is_that_of_its_name(name):
+    import tensorflow as tf
+
+    saved = tf.saved_model.load(SAVED_MODELS / name / "1")
+    model = ImageGenerator.from_preset(name)
+    labels = np.array([1, 7], "int32")
+    outputs = saved.signatures["sample"](
+        seed=tf.constant([5, 5], "int64"), labels=tf.constant(labels)
+    )
+    # Image 0 of a seed, for each row.
+    for row, label in enumerate(labels):
+        expected = model.generate(1, labels=label, seed=5)[0].astype(int)
+        assert np.abs(outputs["images"][row].numpy() - expected).max() <= 1
+    card = (SAVED_MODELS / name / "1" / "MODEL_CARD.md").read_text()
+    assert "## How the prior learned" in card
+    assert "samples of the prior" in card
+
+
+def test_a_file_and_a_folder_hold_what_was_saved(class_generator, images, tmp_path):
+    class_generator.save(tmp_path / "a.keras")
+    class_generator.save(tmp_path / "folder", zipped=False)
+    expected = class_generator.log_prob(images[:4], labels=1)
+    for path in (tmp_path / "a.keras", str(tmp_path / "folder")):
+        model = ImageGenerator.from_preset(path)
+        np.testing.assert_allclose(model.log_prob(images[:4], labels=1), expected, rtol=1e-5)
+
+
+def test_a_handle_goes_to_the_loader_of_keras(generator, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        keras.saving, "load_model", lambda handle: asked.append(handle) or generator
+    )
+    assert ImageGenerator.from_preset("hf://somebody/something") is generator
+    assert asked == ["hf://somebody/something"]
+
+
+def test_what_is_no_preset_is_refused(vqvae, tmp_path):
+    with pytest.raises(ValueError, match="`name` must be one of 'emoji32'.*Received: name='emoij'"):
+        ImageGenerator.from_preset("emoij")
+    vqvae.save(tmp_path / "other.keras")
+    with pytest.raises(ValueError, match="must be that of an ImageGenerator.*, a VQVAE2"):
+        ImageGenerator.from_preset(tmp_path / "other.keras")
