@@ -39,14 +39,14 @@ PRESETS = {
         "flip": True,
         "shift": 1,
         "code_passes": 8,
-        "prior_epochs": 5,
+        "prior_epochs": 3,
         "prior_dropout": 0.3,
     },
     "fashion_mnist": {"vqvae_epochs": 10, "decoder_epochs": 1, "prior_epochs": 4},
 }
 # What samples are compared with, and other real images, as many as samples are drawn.
 SCORED = {
-    "emoji32": ("train", "test"),
+    "emoji32": ("validation", "test"),
     "fashion_mnist": ("test[:4000]", "test[4000:5000]"),
 }
 TINY = {

@@ -87,7 +87,7 @@ def train_vqvae(config, workers=ONE_DEVICE):
         "callbacks": callbacks,
         "workers": workers,
     }
-    fit_resumable(vqvae, batches, config.vqvae_dir, epochs=epochs, **options)
+    history = fit_resumable(vqvae, batches, config.vqvae_dir, epochs=epochs, **options)
     if config.decoder_epochs:
         with workers.scope():
             vqvae.fix_codes()
@@ -95,7 +95,8 @@ def train_vqvae(config, workers=ONE_DEVICE):
                 config, config.vqvae_learning_rate / 2, config.decoder_epochs * len(batches)
             )
             vqvae.compile(optimizer=keras.optimizers.Adam(rate))
-        directory = config.vqvae_dir / "decoder"
+        # Of the codes as they are after so many epochs, and no other.
+        directory = config.vqvae_dir / f"decoder_after_{len(history)}"
         fit_resumable(vqvae, batches, directory, epochs=config.decoder_epochs, **options)
         with workers.scope():
             vqvae.fix_codes(False)

@@ -105,7 +105,7 @@ def test_the_kept_prior_computes_in_float32(finished):
 
 
 def test_the_decoder_learns_on_while_the_codes_stay(finished):
-    history = json.loads((finished / "vqvae2" / "decoder" / "history.json").read_text())
+    history = json.loads((finished / "vqvae2" / "decoder_after_2" / "history.json").read_text())
     before = json.loads((finished / "vqvae2" / "history.json").read_text())
     for level in ("top", "bottom"):
         name = f"val_{level}_perplexity"

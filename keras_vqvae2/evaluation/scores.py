@@ -30,7 +30,8 @@ def score_samples(
 
     Args:
         model: an `ImageGenerator`.
-        reference: `ImageData`, the real images that everything is compared with.
+        reference: `ImageData`, the real images that everything is compared with; not those that the
+            model was trained on, since classifiers are tested on them.
         held_out: `ImageData` of other real images, which are also reconstructed.
         train: `ImageData` that the model was trained on.
         extractor: `FeatureExtractor`.

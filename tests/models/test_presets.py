@@ -32,7 +32,11 @@ def test_the_saved_model_of_a_preset_is_that_of_its_name(name):
     model = ImageGenerator.from_preset(name)
     labels = np.array([1, 7], "int32")
     outputs = saved.signatures["sample"](
-        seed=tf.constant([5, 5], "int64"), labels=tf.constant(labels)
+        seed=tf.constant([5, 5], "int64"),
+        labels=tf.constant(labels),
+        temperature=tf.constant([1.0]),
+        top_k=tf.constant([0]),
+        top_p=tf.constant([1.0]),
     )
     # Image 0 of a seed, for each row.
     for row, label in enumerate(labels):
