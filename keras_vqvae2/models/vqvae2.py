@@ -337,7 +337,11 @@ class VQVAE2(TrainStep, CheckedFit, keras.Model):
 
     def update_metrics(self, x, outputs, sample_weight):
         """Update the model's own metrics with a batch."""
-        error = squared_error(pixels_to_signal(x), outputs["signal"])
+        signal = outputs["signal"]
+        if self._pixel_bits is not None:
+            # Its means may lie far beyond the range: the outermost levels take all that does.
+            signal = ops.clip(signal, -1.0, 1.0)
+        error = squared_error(pixels_to_signal(x), signal)
         self._mse.update_state(error, sample_weight)
         self._commitment.update_state(sum(outputs["commitment_losses"]), sample_weight)
         if self._pixel_bits is not None:
