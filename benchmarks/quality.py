@@ -92,9 +92,9 @@ def cosine(steps):
     return keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)
 
 
-def epochs_of(batches, steps):
-    """Whole epochs that take about so many steps."""
-    return max(1, round(steps / len(batches)))
+def epochs_of(data, steps):
+    """Whole epochs of full batches that take about so many steps."""
+    return max(1, round(steps / (len(data) // BATCH_SIZE)))
 
 
 def train_vqvae(options, data, steps, seed):
@@ -102,7 +102,7 @@ def train_vqvae(options, data, steps, seed):
     keras.utils.set_random_seed(seed)
     vqvae = VQVAE2(data.image_shape, **{**VQVAE, **options})
     batches = ImageBatches(data, BATCH_SIZE, shuffle=True, seed=seed, drop_remainder=True)
-    epochs = epochs_of(batches, steps)
+    epochs = epochs_of(data, steps)
     vqvae.compile(keras.optimizers.Adam(cosine(epochs * len(batches))))
     vqvae.fit(batches, epochs=epochs, verbose=0)
     return vqvae
@@ -135,16 +135,15 @@ def measure_prior(file, variant, data, test, steps, seed):
     priors = HierarchicalPrior.from_vqvae(
         vqvae, num_classes=data.num_classes, **{**PRIOR, **options}
     )
-    epochs = epochs_of(range(len(data) // BATCH_SIZE), steps)
+    epochs = epochs_of(data, steps)
     total = epochs * (len(data) // BATCH_SIZE)
     priors.compile(keras.optimizers.Adam(cosine(total), **training))
-    labels = data.labels
     order = np.random.default_rng(seed)
     rows = np.concatenate([order.permutation(len(data)) for _ in range(epochs)])
     rows = rows[: total * BATCH_SIZE]
     priors.fit(
         tuple(level[rows] for level in codes),
-        labels[rows],
+        data.labels[rows],
         batch_size=BATCH_SIZE,
         shuffle=False,
         verbose=0,
@@ -190,41 +189,46 @@ def _file(folder, dataset, name, seed):
     return folder / f"{dataset}_{name.replace(' ', '_')}_{seed}.keras"
 
 
-def table(results, dataset, stage):
-    """The table of a stage on a dataset: the mean over the seeds, and how far they lie apart."""
-    variants = VQVAE_VARIANTS if stage == "vqvae" else PRIOR_VARIANTS
-    if stage == "vqvae":
-        head = ("VQ-VAE-2", "test MSE", "top: used, perplexity", "bottom: used, perplexity")
-    else:
-        head = ("prior", "parameters", "top, bits a code", "bottom, bits a code", "bits an image")
-    rows = [head]
-    for name in variants:
-        keys = [key for key in results if key.startswith(f"{dataset}/{stage}/{name}/")]
-        if not keys:
-            continue
-        scores = {score: [results[key][score] for key in keys] for score in results[keys[0]]}
-        mean = {score: float(np.mean(values)) for score, values in scores.items()}
-        main_score = scores["mse" if stage == "vqvae" else "bits"]
-        half = (max(main_score) - min(main_score)) / 2
-        if stage == "vqvae":
-            used = [
-                f"{mean[f'{level}_usage']:.1%}, {mean[f'{level}_perplexity']:.0f}"
+def vqvae_table(results, dataset):
+    """The table of stage 1 on a dataset: means over the seeds."""
+    rows = [("VQ-VAE-2", "test MSE", "top: used, perplexity", "bottom: used, perplexity")]
+    for name in VQVAE_VARIANTS:
+        if scores := _scores(results, f"{dataset}/vqvae/{name}/"):
+            used = (
+                f"{np.mean(scores[f'{level}_usage']):.1%}, "
+                f"{np.mean(scores[f'{level}_perplexity']):.0f}"
                 for level in ("top", "bottom")
-            ]
-            error = f"{mean['mse']:.4f}" + (f" ± {half:.4f}" if len(keys) > 1 else "")
-            rows.append((name, error, *used))
-        else:
-            bits = f"{mean['bits']:.1f}" + (f" ± {half:.1f}" if len(keys) > 1 else "")
-            levels = (f"{mean[level]:.3f}" for level in ("top", "bottom"))
-            rows.append((name, f"{mean['parameters'] / 1e6:.2f} M", *levels, bits))
-    if stage == "prior":
-        keys = [key for key in results if key.startswith(f"{dataset}/prior on specified codes/")]
-        if keys:
-            score = results[keys[0]]
-            values = (f"{score['top']:.3f}", f"{score['bottom']:.3f}", f"{score['bits']:.1f}")
-            name = "specified wiring, on the codes of the specified VQ-VAE-2"
-            rows.append((name, f"{score['parameters'] / 1e6:.2f} M", *values))
+            )
+            rows.append((name, _mean(scores["mse"], 4), *used))
     return markdown(rows)
+
+
+def prior_table(results, dataset):
+    """The table of stage 2 on a dataset: means over the seeds."""
+    rows = [("prior", "parameters", "top, bits a code", "bottom, bits a code", "bits an image")]
+    keys = {name: f"{dataset}/prior/{name}/" for name in PRIOR_VARIANTS}
+    keys["specified wiring, on the codes of the specified VQ-VAE-2"] = (
+        f"{dataset}/prior on specified codes/"
+    )
+    for name, prefix in keys.items():
+        if scores := _scores(results, prefix):
+            parameters = f"{np.mean(scores['parameters']) / 1e6:.2f} M"
+            levels = (f"{np.mean(scores[level]):.3f}" for level in ("top", "bottom"))
+            rows.append((name, parameters, *levels, _mean(scores["bits"], 1)))
+    return markdown(rows)
+
+
+def _scores(results, prefix):
+    """For each score its values of all seeds; empty if nothing was measured."""
+    found = [scores for key, scores in results.items() if key.startswith(prefix)]
+    return {score: [scores[score] for scores in found] for score in found[0]} if found else {}
+
+
+def _mean(values, digits):
+    """The mean, and how far the values lie apart where there are several."""
+    half = (max(values) - min(values)) / 2
+    spread = f" ± {half:.{digits}f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.{digits}f}{spread}"
 
 
 def main():
@@ -241,8 +245,8 @@ def main():
     if arguments.dataset:
         measure(arguments.dataset, arguments.data_dir, arguments.steps, arguments.seeds, results)
     for dataset in ("fashion_mnist", "emoji32"):
-        for stage in ("vqvae", "prior"):
-            text = table(results.values, dataset, stage)
+        for stage, table in (("vqvae", vqvae_table), ("prior", prior_table)):
+            text = table(results.values, dataset)
             print(f"\n{dataset}, {stage}\n\n{text}")
             if arguments.write:
                 write_block(arguments.write, text, f"{dataset} {stage}")

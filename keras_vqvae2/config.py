@@ -128,6 +128,9 @@ class Config:
     run_dir: Path = _option(Path("runs/emoji32"), "Run", "Folder of all files of the run.")
     seed: int = _option(0, "Run", "Seed of weights, order of the data and samples.", at_least=0)
     tensorboard: bool = _option(True, "Run", "Write TensorBoard logs to RUN_DIR/logs.")
+    cosine_decay: bool = _option(
+        False, "Run", "Let both learning rates fall to zero over the epochs, as half a cosine."
+    )
 
     dataset: str = _option(
         "emoji32",
@@ -140,9 +143,6 @@ class Config:
     )
     train_split: str = _option("train", "Data", "Split to learn from.")
     validation_split: str = _option("validation", "Data", "Split to judge by, as 'train[90%:]'.")
-    cosine_decay: bool = _option(
-        False, "Run", "Let both learning rates fall to zero over the epochs, as half a cosine."
-    )
     batch_size: int = _option(64, "Data", "Images a step, in both stages.", at_least=1)
     flip: bool = _option(False, "Data", "Mirror training images at random.")
     shift: int = _option(0, "Data", "Move training images by up to so many pixels.", at_least=0)
@@ -260,8 +260,7 @@ class Config:
         """Read a config from a JSON file; fields that it does not name keep their defaults.
 
         Args:
-            path: the file. Beside fields it may name a `"size"` and a
-                `"wiring"` to start from.
+            path: the file. Beside fields it may name a `"size"` and a `"wiring"` to start from.
 
         Returns:
             A `Config`.

@@ -15,8 +15,7 @@ def squared_error(images, reconstruction):
     Returns:
         float32 tensor `[B]`.
     """
-    difference = ops.cast(reconstruction, "float32") - ops.cast(images, "float32")
-    return ops.mean(ops.square(difference), axis=(1, 2, 3))
+    return ops.mean(ops.square(_difference(images, reconstruction)), axis=(1, 2, 3))
 
 
 def absolute_error(images, reconstruction):
@@ -29,8 +28,11 @@ def absolute_error(images, reconstruction):
     Returns:
         float32 tensor `[B]`.
     """
-    difference = ops.cast(reconstruction, "float32") - ops.cast(images, "float32")
-    return ops.mean(ops.abs(difference), axis=(1, 2, 3))
+    return ops.mean(ops.abs(_difference(images, reconstruction)), axis=(1, 2, 3))
+
+
+def _difference(images, reconstruction):
+    return ops.cast(reconstruction, "float32") - ops.cast(images, "float32")
 
 
 def code_nll(codes, logits):

@@ -83,9 +83,7 @@ def rotation_trick(inputs, quantized):
     Returns:
         Tensor of the same shape.
     """
-    input_norm, code_norm = (
-        ops.sqrt(ops.sum(ops.square(x), axis=-1, keepdims=True) + TINY) for x in (inputs, quantized)
-    )
+    input_norm, code_norm = _norms(inputs), _norms(quantized)
     source = ops.stop_gradient(inputs / input_norm)
     target = ops.stop_gradient(quantized / code_norm)
     middle = unit_vectors(source + target)
@@ -101,7 +99,11 @@ def rotation_trick(inputs, quantized):
 
 def unit_vectors(vectors):
     """Scale vectors `[..., D]` to length 1; a zero vector stays zero."""
-    return vectors / ops.sqrt(ops.sum(ops.square(vectors), axis=-1, keepdims=True) + TINY)
+    return vectors / _norms(vectors)
+
+
+def _norms(vectors):
+    return ops.sqrt(ops.sum(ops.square(vectors), axis=-1, keepdims=True) + TINY)
 
 
 def code_statistics(vectors, codes, num_embeddings):

@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_vqvae2 import pictures
 from keras_vqvae2.datasets import ImageBatches
-from keras_vqvae2.evaluation import load_extractor, nearest, score_samples
+from keras_vqvae2.evaluation import load_extractor, score_samples
 from keras_vqvae2.models import ImageGenerator
 from keras_vqvae2.progress import console, progress
 from keras_vqvae2.report import evaluate, report_tables
@@ -49,9 +49,7 @@ def generate(config, label=None):
             config.num_samples,
             labels=labels,
             seed=config.seed,
-            temperature=config.temperature,
-            top_k=config.top_k,
-            top_p=config.top_p,
+            **_sampling(config),
             callback=update,
         )
     _save(config, "samples.png", pictures.grid(samples))
@@ -116,9 +114,7 @@ def complete(config, hide="bottom"):
                     known,
                     labels=labels,
                     seed=config.seed + attempt,
-                    temperature=config.temperature,
-                    top_k=config.top_k,
-                    top_p=config.top_p,
+                    **_sampling(config),
                     callback=update,
                 )
             )
@@ -181,7 +177,7 @@ def _score(config, generator, reference, held_out, extractor):
     extractor = load_extractor(extractor, config.dataset)
     train = load_split(config, "train")
     with progress("samples to score") as update:
-        scores, samples = score_samples(
+        scores, samples, neighbours = score_samples(
             generator,
             reference,
             held_out,
@@ -189,15 +185,18 @@ def _score(config, generator, reference, held_out, extractor):
             extractor,
             num_classified=NUM_CLASSIFIED,
             seed=config.seed,
-            temperature=config.temperature,
-            top_k=config.top_k,
-            top_p=config.top_p,
+            **_sampling(config),
             callback=update,
         )
-    samples = samples[: config.num_samples]
-    rows = nearest(extractor.features(samples), extractor.features(train.images[:]))[1]
-    _save(config, "neighbours.png", pictures.pairs(samples, train.images[rows]))
+    shown = slice(config.num_samples)
+    picture = pictures.pairs(samples[shown], train.images[neighbours[shown]])
+    _save(config, "neighbours.png", picture)
     return scores
+
+
+def _sampling(config):
+    """The options of `ImageGenerator.generate` and `complete` that the config holds."""
+    return {"temperature": config.temperature, "top_k": config.top_k, "top_p": config.top_p}
 
 
 def _known(hide, height, width):

@@ -44,7 +44,8 @@ def score_samples(
         callback: callable `(done, total)`, of the sampling.
 
     Returns:
-        `(scores, samples)`: the samples uint8 `[N, H, W, C]`, and a dict that JSON can hold:
+        `(scores, samples, neighbours)`: the samples uint8 `[N, H, W, C]`, for each the index of the
+        nearest training image, int `[N]`, and a dict that JSON can hold:
 
         - `"extractor"`: its name and checksum; `"num_samples"`, `"num_reference"`, `"reference"`,
           `"held_out"`, `"seed"`, `"temperature"`, `"top_k"` and `"top_p"`;
@@ -65,7 +66,7 @@ def score_samples(
     Example:
 
     ```python
-    scores, samples = score_samples(model, test, held_out, train, load_extractor("emoji32"))
+    scores, samples, _ = score_samples(model, test, held_out, train, load_extractor("emoji32"))
     scores["frechet_distance"]["samples"] / scores["frechet_distance"]["reconstructions"]
     ```
     """
@@ -106,10 +107,12 @@ def score_samples(
             model, reference, train, num_classified or len(held_out), seed, options
         )
     known = extractor.features(train.images[:])
+    distances, neighbours = nearest(features["samples"], known)
     scores["nearest_training_distance"] = {
-        name: float(nearest(features[name], known)[0].mean()) for name in ("samples", "real")
+        "samples": float(distances.mean()),
+        "real": float(nearest(features["real"], known)[0].mean()),
     }
-    return scores, sets["samples"]
+    return scores, sets["samples"], neighbours
 
 
 def _classification_accuracy(model, reference, train, count, seed, options):

@@ -61,14 +61,7 @@ class MaskedConv2D(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         self.filters = checks.positive_int("filters", filters)
-        sizes = (kernel_size, kernel_size) if isinstance(kernel_size, int) else tuple(kernel_size)
-        if len(sizes) != 2 or any(size < 1 or size % 2 == 0 for size in sizes):
-            raise ValueError(
-                "`kernel_size` must be one or two odd integers of at least 1. "
-                f"Received: kernel_size={kernel_size!r}"
-            )
-        if mask_type not in ("A", "B"):
-            raise ValueError(f"`mask_type` must be 'A' or 'B'. Received: mask_type={mask_type!r}")
+        sizes = check_kernel(kernel_size, mask_type)
         if mask_type == "A" and sizes == (1, 1):
             raise ValueError("`kernel_size` 1 with mask 'A' sees nothing. Received: kernel_size=1")
         self.kernel_size = sizes
@@ -168,6 +161,19 @@ class MaskedConv2D(keras.layers.Layer):
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "bias_initializer": keras.initializers.serialize(self.bias_initializer),
         }
+
+
+def check_kernel(kernel_size, mask_type):
+    """Return the `(height, width)` of a masked kernel, or raise a ValueError."""
+    sizes = (kernel_size, kernel_size) if isinstance(kernel_size, int) else tuple(kernel_size)
+    if len(sizes) != 2 or any(size < 1 or size % 2 == 0 for size in sizes):
+        raise ValueError(
+            "`kernel_size` must be one or two odd integers of at least 1. "
+            f"Received: kernel_size={kernel_size!r}"
+        )
+    if mask_type not in ("A", "B"):
+        raise ValueError(f"`mask_type` must be 'A' or 'B'. Received: mask_type={mask_type!r}")
+    return sizes
 
 
 def convolve_rows(rows, kernel):

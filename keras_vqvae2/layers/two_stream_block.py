@@ -77,14 +77,14 @@ class TwoStreamGatedBlock(keras.layers.Layer):
             dtype=policy,
             name="row_conv",
         )
-        half, width = filters // 2, filters
+        half = filters // 2
         self.vertical_reduce = keras.layers.Dense(half, dtype=policy, name="vertical_reduce")
         self.vertical_expand = None
         if not ends_vertical:
-            self.vertical_expand = keras.layers.Dense(width, dtype=policy, name="vertical_expand")
+            self.vertical_expand = keras.layers.Dense(filters, dtype=policy, name="vertical_expand")
         self.reduce = keras.layers.Dense(half, dtype=policy, name="reduce")
-        self.link = keras.layers.Dense(width, use_bias=False, dtype=policy, name="link")
-        self.expand = keras.layers.Dense(width, dtype=policy, name="expand")
+        self.link = keras.layers.Dense(filters, use_bias=False, dtype=policy, name="link")
+        self.expand = keras.layers.Dense(filters, dtype=policy, name="expand")
         self.drop = keras.layers.Dropout(dropout, seed=seed, dtype=policy, name="drop")
 
     def build(self, horizontal_shape, vertical_shape=None, condition_shape=None):

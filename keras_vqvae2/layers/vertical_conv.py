@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_vqvae2 import checks
-from keras_vqvae2.layers.masked_conv import cast_variable, convolve_rows
+from keras_vqvae2.layers.masked_conv import cast_variable, check_kernel, convolve_rows
 
 
 @keras.saving.register_keras_serializable("keras_vqvae2")
@@ -47,14 +47,12 @@ class VerticalConv2D(keras.layers.Layer):
     def __init__(self, filters, kernel_size, mask_type="A", **kwargs):
         super().__init__(**kwargs)
         self.filters = checks.positive_int("filters", filters)
-        sizes = (kernel_size, kernel_size) if isinstance(kernel_size, int) else tuple(kernel_size)
-        if len(sizes) != 2 or any(size < 1 or size % 2 == 0 for size in sizes) or sizes[0] < 3:
+        sizes = check_kernel(kernel_size, mask_type)
+        if sizes[0] < 3:
             raise ValueError(
                 "`kernel_size` must be one or two odd integers, the height at least 3. "
                 f"Received: kernel_size={kernel_size!r}"
             )
-        if mask_type not in ("A", "B"):
-            raise ValueError(f"`mask_type` must be 'A' or 'B'. Received: mask_type={mask_type!r}")
         self.kernel_size = sizes
         self.mask_type = mask_type
         self.rows_above = sizes[0] // 2

@@ -42,11 +42,11 @@ class VQVAE2(TrainStep, CheckedFit, keras.Model):
         num_embeddings: `K`, of all levels or one a level.
         decay: of the codebooks' moving averages, in [0, 1).
         commitment_cost: weight of the commitment losses.
+        strides: powers of two, one a level: how much coarser a level is than the next finer one,
+            or than the image. None for 4 on the finest level and 2 on each coarser one.
         condition_on_coarser: whether a finer level's features are corrected, before they are
             quantized, by what the coarser levels decode to, as in the paper: a finer code then
             need not repeat what the coarser ones say.
-        strides: powers of two, one a level: how much coarser a level is than the next finer one,
-            or than the image. None for 4 on the finest level and 2 on each coarser one.
         reconstruction_loss: "mse" or "l1", the mean over an image on the signal in [-1, 1]; or
             "discretized_logistic", nats a dimension, see `DiscretizedLogistic`.
         quantizer_options: dictionary of further arguments of `VectorQuantizer`, or None.
@@ -132,6 +132,7 @@ class VQVAE2(TrainStep, CheckedFit, keras.Model):
         corrections = [
             keras.layers.Conv2D(size, 1, use_bias=False, dtype=policy, name=f"{level}_correction")
             for level, size in zip(names[1:], embedding_dims[1:], strict=True)
+            if condition_on_coarser
         ]
 
         # Functional models
@@ -329,7 +330,7 @@ class VQVAE2(TrainStep, CheckedFit, keras.Model):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Return the reconstruction loss plus the weighted commitment losses, a scalar."""
         if self.reconstruction_loss == "discretized_logistic":
-            error = y_pred["pixel_nats"] / float(np.prod(self.image_shape))
+            error = y_pred["pixel_nats"] / self._pixel_bits.num_dimensions
         else:
             error_of = {"mse": squared_error, "l1": absolute_error}[self.reconstruction_loss]
             error = error_of(pixels_to_signal(x), y_pred["signal"])
@@ -339,13 +340,11 @@ class VQVAE2(TrainStep, CheckedFit, keras.Model):
         """Update the model's own metrics with a batch."""
         signal = outputs["signal"]
         if self._pixel_bits is not None:
+            self._pixel_bits.update_state(outputs["pixel_nats"], sample_weight)
             # Its means may lie far beyond the range: the outermost levels take all that does.
             signal = ops.clip(signal, -1.0, 1.0)
-        error = squared_error(pixels_to_signal(x), signal)
-        self._mse.update_state(error, sample_weight)
+        self._mse.update_state(squared_error(pixels_to_signal(x), signal), sample_weight)
         self._commitment.update_state(sum(outputs["commitment_losses"]), sample_weight)
-        if self._pixel_bits is not None:
-            self._pixel_bits.update_state(outputs["pixel_nats"], sample_weight)
         for codes, metrics in zip(outputs["codes"], self._code_metrics, strict=True):
             for metric in metrics:
                 metric.update_state(codes)

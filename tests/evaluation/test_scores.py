@@ -21,7 +21,8 @@ def scored():
         datasets.load("emoji32", split) for split in ("test[:60]", "test[60:90]")
     )
     arguments = (model, reference, held_out, train, load_extractor("emoji32"))
-    scores, samples = score_samples(*arguments, num_classified=64, seed=3)
+    scores, samples, neighbours = score_samples(*arguments, num_classified=64, seed=3)
+    assert neighbours.shape == (30,)
     return model, held_out, scores, samples
 
 

@@ -115,6 +115,9 @@ def test_the_discretized_logistic_bounds_the_bits_of_a_pixel(coarse_to_fine, ima
     assert logs["pixel_bits_per_dim"] == pytest.approx(nats.mean() / np.log(2), rel=1e-4)
     expected = nats.mean() + logs["commitment_loss"]
     assert logs["loss"] == pytest.approx(expected, rel=1e-4)
+    # The error is that of the pixels: means beyond the range are clipped.
+    error = np.square((value(outputs["reconstruction"]) - images) / 127.5).mean()
+    assert logs["reconstruction_mse"] == pytest.approx(error, rel=1e-4)
 
 
 def test_the_l1_loss_is_the_mean_absolute_error(trained, images):
