@@ -42,7 +42,7 @@ PRESETS = {
         "prior_epochs": 3,
         "prior_dropout": 0.3,
     },
-    "fashion_mnist": {"vqvae_epochs": 10, "decoder_epochs": 1, "prior_epochs": 4},
+    "fashion_mnist": {"vqvae_epochs": 7, "decoder_epochs": 6, "prior_epochs": 16},
 }
 # What samples are compared with, and other real images, as many as samples are drawn.
 SCORED = {
