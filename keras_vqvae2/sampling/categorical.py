@@ -44,13 +44,18 @@ def draw_codes(logits, uniforms, temperature=None, top_k=None, top_p=None):
 
 
 def _cumulative(weights, block=32):
-    """Cumulative sum along the last axis, as matrix products of blocks.
+    """Cumulative sum along the last axis of numbers in [0, 1], as matrix products of blocks.
 
     TensorFlow's own runs on one core: 0.2 ms for 64 rows of 512, a tenth of the work of a position.
     """
     size = weights.shape[-1]
     padded = ops.pad(weights, ((0, 0), (0, -size % block)))
-    blocks = ops.matmul(ops.reshape(padded, (-1, block)), ops.triu(ops.ones((block, block))))
+    rows = ops.reshape(padded, (-1, block))
+    # A GPU may round the factors of a product to eleven bits (TF32). Of a weight, at most 1, those
+    # above 2**-10 are exact so, and of the rest at most 2**-22 is lost.
+    coarse = ops.floor(rows * 1024.0) / 1024.0
+    parts = ops.concatenate([coarse, rows - coarse], axis=-1)
+    blocks = ops.matmul(parts, ops.tile(ops.triu(ops.ones((block, block))), (2, 1)))
     blocks = ops.reshape(blocks, (-1, padded.shape[-1] // block, block))
     totals = blocks[:, :, -1]
     before = ops.cumsum(totals, axis=-1) - totals

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from keras import ops
 from scipy import stats
 
 from keras_vqvae2.sampling import draw_codes
@@ -131,6 +132,30 @@ def test_extreme_logits_and_temperatures():
     # 7 / 2e-38 is more than float32 can hold; the likeliest code remains.
     assert set(draw([1.0, 7.0, 2.0], uniforms, temperature=2e-38)) == {1}
     assert set(draw([1.0, 7.0, 2.0], uniforms, temperature=1e38)) == {0, 1, 2}
+
+
+def test_products_that_round_their_factors_change_no_draw(monkeypatch):
+    """As a GPU does by TF32: eleven bits of each factor, sums in float32."""
+
+    def rounded(x):
+        mantissa, exponent = np.frexp(np.asarray(x))
+        return np.ldexp(np.round(mantissa * 2**11) / 2**11, exponent).astype("float32")
+
+    rng = np.random.default_rng(4)
+    logits, uniforms = rng.normal(scale=2.0, size=512), rng.random(20000)
+    expected = np.cumsum(filtered(logits))
+    products = []
+    matmul = ops.matmul
+    monkeypatch.setattr(
+        "keras_vqvae2.sampling.categorical.ops.matmul",
+        lambda a, b: products.append(None) or matmul(rounded(a), rounded(b)),
+    )
+    codes = draw(logits, uniforms)
+    assert products
+    clear = np.abs(uniforms[:, None] - expected).min(axis=1) > 1e-5
+    assert clear.mean() > 0.9
+    inverse = (expected <= uniforms[:, None]).sum(axis=1)
+    np.testing.assert_array_equal(codes[clear], inverse[clear])
 
 
 def test_half_precision_logits():
