@@ -2,11 +2,13 @@
 
     python benchmarks/quality.py emoji32
     python benchmarks/quality.py fashion_mnist --data-dir fashion-mnist
+    python benchmarks/quality.py fashion_mnist --data-dir fashion-mnist --wirings --steps 1287
     python benchmarks/quality.py --write docs/quality.md       # of all that was measured
 
 Each variant trains for the same number of steps, from the same seeds, on the same batches. All
-priors learn the codes of the best VQ-VAE-2, and one those of the specified VQ-VAE-2. What was
-measured is kept in `--out`: a call goes on where an earlier one stopped.
+priors learn the codes of the best VQ-VAE-2, and one those of the specified VQ-VAE-2. `--wirings`
+trains for longer what the two names of a wiring give, both stages of each. What was measured is
+kept in `--out`: a call goes on where an earlier one stopped.
 """
 
 import argparse
@@ -28,6 +30,7 @@ LEARNING_RATE = 2e-3
 VQVAE = {"filters": 32, "num_residual_blocks": 2, "residual_filters": 16}
 PRIOR = {"filters": 48, "num_blocks": 4}
 NUM_TEST = 2_000  # test images that are measured
+STEPS = 215  # of a training of each variant
 VQVAE_VARIANTS = {
     "specified wiring": {},
     "random codebook, no restarts": {
@@ -68,10 +71,11 @@ PRIOR_VARIANTS = {
 
 
 class Measurements:
-    """What was measured, by dataset, stage, variant and seed, in one JSON file."""
+    """What was measured, by dataset, steps, stage, variant and seed, in one JSON file."""
 
     def __init__(self, file):
         self.file = file
+        file.parent.mkdir(parents=True, exist_ok=True)
         self.values = json.loads(file.read_text()) if file.exists() else {}
 
     def add(self, key, measure):
@@ -80,7 +84,6 @@ class Measurements:
             start = time.perf_counter()
             scores = measure()
             self.values[key] = {**scores, "seconds": time.perf_counter() - start}
-            self.file.parent.mkdir(parents=True, exist_ok=True)
             self.file.write_text(json.dumps(self.values, indent=1))
             print(
                 key, {name: round(value, 4) for name, value in self.values[key].items()}, flush=True
@@ -156,59 +159,52 @@ def measure_prior(file, variant, data, test, steps, seed):
     return scores
 
 
-def measure(dataset, data_dir, steps, seeds, results):
-    """Measure all variants on a dataset."""
+def measure(dataset, data_dir, steps, seeds, wirings, results):
+    """Measure all variants on a dataset, or the two wirings alone."""
     splits = f"train[:{steps * BATCH_SIZE}]", f"test[:{NUM_TEST}]"
     data, test = (datasets.load(dataset, split, data_dir=data_dir) for split in splits)
-    folder = results.file.parent
+    vqvaes = (SPECIFIED, BEST) if wirings else VQVAE_VARIANTS
+    priors = [(BEST, name) for name in ((BEST,) if wirings else PRIOR_VARIANTS)]
     for seed in range(seeds):
-        for name, options in VQVAE_VARIANTS.items():
-            file = _file(folder, dataset, name, seed)
+        for name in vqvaes:
 
-            def run(options=options, seed=seed, name=name, file=file):
-                vqvae = train_vqvae(options, data, steps, seed)
+            def run(name=name, seed=seed):
+                vqvae = train_vqvae(VQVAE_VARIANTS[name], data, steps, seed)
                 if name in (SPECIFIED, BEST):
-                    file.parent.mkdir(parents=True, exist_ok=True)
-                    vqvae.save(file)
+                    vqvae.save(_file(results, dataset, steps, name, seed))
                 return measure_vqvae(vqvae, test)
 
-            results.add(f"{dataset}/vqvae/{name}/{seed}", run)
-        pairs = [(BEST, name) for name in PRIOR_VARIANTS] + [(SPECIFIED, SPECIFIED)]
-        for codes_of, name in pairs:
-            file = _file(folder, dataset, codes_of, seed)
+            results.add(f"{dataset}/{steps}/vqvae/{name}/{seed}", run)
+        for codes_of, name in [*priors, (SPECIFIED, SPECIFIED)]:
+            file = _file(results, dataset, steps, codes_of, seed)
             stage = "prior" if codes_of == BEST else "prior on specified codes"
             results.add(
-                f"{dataset}/{stage}/{name}/{seed}",
+                f"{dataset}/{steps}/{stage}/{name}/{seed}",
                 lambda file=file, name=name, seed=seed: measure_prior(
                     file, PRIOR_VARIANTS[name], data, test, steps, seed
                 ),
             )
 
 
-def _file(folder, dataset, name, seed):
-    return folder / f"{dataset}_{name.replace(' ', '_')}_{seed}.keras"
+def _file(results, dataset, steps, name, seed):
+    return results.file.parent / f"{dataset}_{steps}_{name.replace(' ', '_')}_{seed}.keras"
 
 
 def vqvae_table(results, dataset):
     """The table of stage 1 on a dataset: means over the seeds."""
     rows = [("VQ-VAE-2", "test MSE", "top: used, perplexity", "bottom: used, perplexity")]
     for name in VQVAE_VARIANTS:
-        if scores := _scores(results, f"{dataset}/vqvae/{name}/"):
-            used = (
-                f"{np.mean(scores[f'{level}_usage']):.1%}, "
-                f"{np.mean(scores[f'{level}_perplexity']):.0f}"
-                for level in ("top", "bottom")
-            )
-            rows.append((name, _mean(scores["mse"], 4), *used))
+        if scores := _scores(results, f"{dataset}/{STEPS}/vqvae/{name}/"):
+            rows.append((name, _mean(scores["mse"], 4), *_used(scores)))
     return markdown(rows)
 
 
 def prior_table(results, dataset):
     """The table of stage 2 on a dataset: means over the seeds."""
     rows = [("prior", "parameters", "top, bits a code", "bottom, bits a code", "bits an image")]
-    keys = {name: f"{dataset}/prior/{name}/" for name in PRIOR_VARIANTS}
+    keys = {name: f"{dataset}/{STEPS}/prior/{name}/" for name in PRIOR_VARIANTS}
     keys["specified wiring, on the codes of the specified VQ-VAE-2"] = (
-        f"{dataset}/prior on specified codes/"
+        f"{dataset}/{STEPS}/prior on specified codes/"
     )
     for name, prefix in keys.items():
         if scores := _scores(results, prefix):
@@ -216,6 +212,38 @@ def prior_table(results, dataset):
             levels = (f"{np.mean(scores[level]):.3f}" for level in ("top", "bottom"))
             rows.append((name, parameters, *levels, _mean(scores["bits"], 1)))
     return markdown(rows)
+
+
+def wirings_table(results, dataset):
+    """Both stages of the two wirings, each as long as it was trained: means over the seeds."""
+    rows = [
+        (
+            "wiring",
+            "steps",
+            "test MSE",
+            "top: used, perplexity",
+            "bottom: used, perplexity",
+            "bits an image",
+        )
+    ]
+    lengths = {int(key.split("/")[1]) for key in results if key.startswith(f"{dataset}/")}
+    for steps in sorted(lengths):
+        stages = {SPECIFIED: "prior on specified codes", BEST: "prior"}
+        for name, stage in stages.items():
+            vqvae = _scores(results, f"{dataset}/{steps}/vqvae/{name}/")
+            prior = _scores(results, f"{dataset}/{steps}/{stage}/{name}/")
+            if vqvae and prior:
+                error, bits = _mean(vqvae["mse"], 4), _mean(prior["bits"], 1)
+                rows.append((name, f"{steps:,}", error, *_used(vqvae), bits))
+    return markdown(rows)
+
+
+def _used(scores):
+    """How much of each codebook is in use, and how evenly."""
+    return (
+        f"{np.mean(scores[f'{level}_usage']):.1%}, {np.mean(scores[f'{level}_perplexity']):.0f}"
+        for level in ("top", "bottom")
+    )
 
 
 def _scores(results, prefix):
@@ -236,17 +264,28 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dataset", nargs="?", choices=("emoji32", "fashion_mnist"))
     parser.add_argument("--data-dir", type=Path, help="folder of Fashion-MNIST's IDX files")
-    parser.add_argument("--steps", type=int, default=215, help="of each training")
+    parser.add_argument("--steps", type=int, default=STEPS, help="of each training")
+    parser.add_argument("--wirings", action="store_true", help="measure the two wirings alone")
     parser.add_argument("--seeds", type=int, default=1, help="how many of each variant")
     parser.add_argument("--out", type=Path, default=Path("runs/quality/quality.json"))
     parser.add_argument("--write", type=Path, help="Markdown file with the markers of the tables")
     arguments = parser.parse_args()
     results = Measurements(arguments.out)
     if arguments.dataset:
-        measure(arguments.dataset, arguments.data_dir, arguments.steps, arguments.seeds, results)
+        measure(
+            arguments.dataset,
+            arguments.data_dir,
+            arguments.steps,
+            arguments.seeds,
+            arguments.wirings,
+            results,
+        )
+    tables = {"vqvae": vqvae_table, "prior": prior_table, "wirings": wirings_table}
     for dataset in ("fashion_mnist", "emoji32"):
-        for stage, table in (("vqvae", vqvae_table), ("prior", prior_table)):
+        for stage, table in tables.items():
             text = table(results.values, dataset)
+            if text.count("\n") < 2:  # a head alone: nothing was measured
+                continue
             print(f"\n{dataset}, {stage}\n\n{text}")
             if arguments.write:
                 write_block(arguments.write, text, f"{dataset} {stage}")
