@@ -1,5 +1,8 @@
 """What is checked before Keras's `fit` and `evaluate` begin."""
 
+import itertools
+import types
+
 import keras
 
 from keras_vqvae2.distribution import check_compiled
@@ -31,14 +34,19 @@ class CheckedFit:
             ValueError: if the data is empty or does not fit the model, or the options of `compile`
                 do not fit the replicas.
         """
-        self._check("x", x, y)
+        x = self._checked("x", x, y)
         y = _targets(y, kwargs.get("sample_weight"))
         validation = kwargs.get("validation_data")
-        if validation is not None:
-            parts = validation if isinstance(validation, tuple) else (validation,)
-            self._check("validation_data", *parts[:2])
-            if len(parts) == 3:
-                kwargs["validation_data"] = (parts[0], _targets(*parts[1:]), parts[2])
+        if isinstance(validation, tuple):
+            self._checked("validation_data", *validation[:2])
+            if len(validation) == 3:
+                kwargs["validation_data"] = (
+                    validation[0],
+                    _targets(*validation[1:]),
+                    validation[2],
+                )
+        elif validation is not None:
+            kwargs["validation_data"] = self._checked("validation_data", validation)
         if isinstance(x, keras.utils.PyDataset):
             kwargs["shuffle"] = False
         if hasattr(x, "epoch_callback"):
@@ -61,11 +69,12 @@ class CheckedFit:
         Raises:
             ValueError: if the data is empty or does not fit the model.
         """
-        self._check("x", x, y)
+        x = self._checked("x", x, y)
         y = _targets(y, kwargs.get("sample_weight"))
         return super().evaluate(x, y, *args, **kwargs)
 
-    def _check(self, name, x, y=None):
+    def _checked(self, name, x, y=None):
+        """The data, from its beginning, after a check of all arrays or of the first batch."""
         check_compiled(self)
         if x is None:
             raise ValueError(f"`{name}` must be arrays or a dataset. Received: {name}=None")
@@ -73,13 +82,24 @@ class CheckedFit:
             batch = x[0] if x.num_batches is None or x.num_batches > 0 else None
         elif hasattr(x, "element_spec") and hasattr(x, "take"):  # tf.data, never imported here
             batch = next(iter(x.take(1)), None)
-        elif hasattr(x, "__next__") or (hasattr(x, "__iter__") and not hasattr(x, "__len__")):
-            return  # a generator cannot be looked into without loss
-        else:
+        elif isinstance(x, types.GeneratorType):
+            batch = next(x, None)
+            x = _generator(itertools.chain([batch], x))
+        elif isinstance(x, (tuple, list, dict)) or hasattr(x, "shape"):
             batch = keras.utils.pack_x_y_sample_weight(x, y)
+        elif hasattr(x, "__iter__") and not hasattr(x, "__next__"):  # a loader of torch or Grain
+            batch = next(iter(x), None)
+        else:
+            return x  # Keras says what it cannot read.
         if batch is None:
             raise ValueError(f"`{name}` must hold at least one batch. Received: an empty dataset")
         self.check_data(batch, name)
+        return x
+
+
+def _generator(batches):
+    """An iterator as a generator, the one kind of iterator that Keras takes."""
+    yield from batches
 
 
 def _targets(y, sample_weight):

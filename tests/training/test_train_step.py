@@ -137,11 +137,45 @@ def test_data_without_a_batch_is_named():
         model.fit(X, T, validation_data=Batches(0))
 
 
-def test_a_generator_is_not_looked_into():
-    model = Line()
+class Checked(Line):
+    """Keeps what it is given to check."""
+
+    def check_data(self, batch, name):
+        self.checked = [np.asarray(part) for part in batch]
+
+
+def test_the_first_batch_of_a_generator_is_checked_and_read():
+    def batches():
+        return ((X[start : start + 4], T[start : start + 4]) for start in (0, 4))
+
+    model = Checked()
     model.compile(optimizer="sgd")
-    model.fit(((X[:4], T[:4]) for _ in range(3)), steps_per_epoch=3, verbose=0)
-    assert float(model.steps) == 3
+    model.fit(batches(), steps_per_epoch=2, validation_data=(X, T), verbose=0)
+    assert float(model.steps) == 2
+    logs = model.evaluate(batches(), steps=2, verbose=0, return_dict=True)
+    np.testing.assert_array_equal(model.checked, (X[:4], T[:4]))
+    assert logs == model.evaluate(X[:8], T[:8], batch_size=4, verbose=0, return_dict=True)
+    with pytest.raises(ValueError, match="`x` must hold at least one batch.*an empty dataset"):
+        model.fit(batch for batch in ())
+
+
+def test_a_loader_is_checked_and_left_as_it_was(monkeypatch):
+    class Loader:
+        """As torch's: batches by iteration, as often as one asks."""
+
+        def __iter__(self):
+            return iter([(X[:4], T[:4])])
+
+        def __len__(self):
+            return 1
+
+    taken = []
+    monkeypatch.setattr(keras.Model, "evaluate", lambda self, x, y: taken.append(x))
+    model, loader = Checked(), Loader()
+    model.compile(optimizer="sgd")
+    model.evaluate(loader)
+    assert taken == [loader]
+    np.testing.assert_array_equal(model.checked, (X[:4], T[:4]))
 
 
 def weights_of(model):
