@@ -42,7 +42,14 @@ PRESETS = {
         "prior_epochs": 3,
         "prior_dropout": 0.3,
     },
-    "fashion_mnist": {"vqvae_epochs": 7, "decoder_epochs": 6, "prior_epochs": 16},
+    "fashion_mnist": {
+        "vqvae_epochs": 6,
+        "decoder_epochs": 8,
+        "prior_epochs": 16,
+        "prior_dropout": 0.15,
+        # Of a few, the one at which samples came nearest to the validation images.
+        "temperature": 0.95,
+    },
 }
 # What samples are compared with, and other real images, as many as samples are drawn.
 SCORED = {
@@ -89,7 +96,7 @@ generator.save(folder / f"{name}.keras")
 # The pictures of the documents: a class a column.
 images = arguments.out / "docs" / "images"
 labels = np.arange(6 * generator.num_classes) % generator.num_classes
-samples = generator.generate(len(labels), labels=labels, seed=0)
+samples = generator.generate(len(labels), labels=labels, seed=0, temperature=config.temperature)
 picture = pictures.grid(samples, generator.num_classes)
 pictures.save(images / f"{name}_samples.png", picture)
 shutil.copy(config.run_dir / "reconstructions.png", images / f"{name}_reconstructions.png")

@@ -18,7 +18,7 @@ MAX_LINES = {
     "minimal.py": 30,
     "serving_client.py": 90,
     "train_classifiers.py": 45,
-    "train_presets.py": 105,
+    "train_presets.py": 110,
     "tuning.py": 40,
 }
 
