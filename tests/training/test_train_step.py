@@ -150,7 +150,8 @@ def test_the_first_batch_of_a_generator_is_checked_and_read():
 
     model = Checked()
     model.compile(optimizer="sgd")
-    model.fit(batches(), steps_per_epoch=2, validation_data=(X, T), verbose=0)
+    options = {"steps_per_epoch": 2, "shuffle": False, "verbose": 0}
+    model.fit(batches(), validation_data=(X, T), **options)
     assert float(model.steps) == 2
     logs = model.evaluate(batches(), steps=2, verbose=0, return_dict=True)
     np.testing.assert_array_equal(model.checked, (X[:4], T[:4]))
