@@ -62,7 +62,7 @@ def main():
     arguments = parser.parse_args()
     model, extractor = ImageGenerator.from_preset(NAME), load_extractor(NAME)
     head = ("split", "images", "Fréchet distance", "of that of reconstructions", "recognised")
-    rows = [row for split in SEEDS for row in score(model, extractor, split, arguments.data_dir)]
+    rows = [line for split in SEEDS for line in score(model, extractor, split, arguments.data_dir)]
     text = markdown([head, *rows])
     print(text)
     if arguments.write:

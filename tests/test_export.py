@@ -365,6 +365,7 @@ model.export(sys.argv[1] + "/1")
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_model_on_jax_gives_the_same_export(vqvae_of_one_level, signatures, tmp_path):
     import tensorflow as tf
 

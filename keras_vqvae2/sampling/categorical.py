@@ -51,11 +51,11 @@ def _cumulative(weights, block=32):
     size = weights.shape[-1]
     padded = ops.pad(weights, ((0, 0), (0, -size % block)))
     rows = ops.reshape(padded, (-1, block))
-    # A GPU may round the factors of a product to eleven bits (TF32). Of a weight, at most 1, those
-    # above 2**-10 are exact so, and of the rest at most 2**-22 is lost.
+    triangle = ops.triu(ops.ones((block, block)))
+    # A GPU may round the factors of a product to eleven bits (TF32). Of a weight, at most 1, the
+    # bits above 2**-10 stay exact so, and of the rest at most 2**-22 is lost.
     coarse = ops.floor(rows * 1024.0) / 1024.0
-    parts = ops.concatenate([coarse, rows - coarse], axis=-1)
-    blocks = ops.matmul(parts, ops.tile(ops.triu(ops.ones((block, block))), (2, 1)))
+    blocks = ops.matmul(coarse, triangle) + ops.matmul(rows - coarse, triangle)
     blocks = ops.reshape(blocks, (-1, padded.shape[-1] // block, block))
     totals = blocks[:, :, -1]
     before = ops.cumsum(totals, axis=-1) - totals

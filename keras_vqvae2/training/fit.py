@@ -85,12 +85,14 @@ class CheckedFit:
         elif isinstance(x, types.GeneratorType):
             batch = next(x, None)
             x = _generator(itertools.chain([batch], x))
-        elif isinstance(x, (tuple, list, dict)) or hasattr(x, "shape"):
-            batch = keras.utils.pack_x_y_sample_weight(x, y)
-        elif hasattr(x, "__iter__") and not hasattr(x, "__next__"):  # a loader of torch or Grain
-            batch = next(iter(x), None)
+        elif hasattr(x, "__next__"):
+            return x  # Keras says that it takes no other iterator.
+        elif hasattr(x, "__iter__") and not (
+            isinstance(x, (tuple, list, dict)) or hasattr(x, "shape")
+        ):
+            batch = next(iter(x), None)  # a loader, of torch or of Grain
         else:
-            return x  # Keras says what it cannot read.
+            batch = keras.utils.pack_x_y_sample_weight(x, y)
         if batch is None:
             raise ValueError(f"`{name}` must hold at least one batch. Received: an empty dataset")
         self.check_data(batch, name)
