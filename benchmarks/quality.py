@@ -53,6 +53,7 @@ VQVAE_VARIANTS = {
 }
 # Whose codes the priors learn; of the other wiring one prior learns the codes too.
 SPECIFIED, BEST = "specified wiring", "best combination"
+PRIOR_STAGES = {SPECIFIED: "prior on specified codes", BEST: "prior"}
 # How a prior is built, and how it is trained.
 PRIOR_VARIANTS = {
     "specified wiring": ({}, {}),
@@ -177,9 +178,8 @@ def measure(dataset, data_dir, steps, seeds, wirings, results):
             results.add(f"{dataset}/{steps}/vqvae/{name}/{seed}", run)
         for codes_of, name in [*priors, (SPECIFIED, SPECIFIED)]:
             file = _file(results, dataset, steps, codes_of, seed)
-            stage = "prior" if codes_of == BEST else "prior on specified codes"
             results.add(
-                f"{dataset}/{steps}/{stage}/{name}/{seed}",
+                f"{dataset}/{steps}/{PRIOR_STAGES[codes_of]}/{name}/{seed}",
                 lambda file=file, name=name, seed=seed: measure_prior(
                     file, PRIOR_VARIANTS[name], data, test, steps, seed
                 ),
@@ -196,22 +196,22 @@ def vqvae_table(results, dataset):
     for name in VQVAE_VARIANTS:
         if scores := _scores(results, f"{dataset}/{STEPS}/vqvae/{name}/"):
             rows.append((name, _mean(scores["mse"], 4), *_used(scores)))
-    return markdown(rows)
+    return rows
 
 
 def prior_table(results, dataset):
     """The table of stage 2 on a dataset: means over the seeds."""
     rows = [("prior", "parameters", "top, bits a code", "bottom, bits a code", "bits an image")]
-    keys = {name: f"{dataset}/{STEPS}/prior/{name}/" for name in PRIOR_VARIANTS}
+    keys = {name: f"{dataset}/{STEPS}/{PRIOR_STAGES[BEST]}/{name}/" for name in PRIOR_VARIANTS}
     keys["specified wiring, on the codes of the specified VQ-VAE-2"] = (
-        f"{dataset}/{STEPS}/prior on specified codes/"
+        f"{dataset}/{STEPS}/{PRIOR_STAGES[SPECIFIED]}/"
     )
     for name, prefix in keys.items():
         if scores := _scores(results, prefix):
             parameters = f"{np.mean(scores['parameters']) / 1e6:.2f} M"
             levels = (f"{np.mean(scores[level]):.3f}" for level in ("top", "bottom"))
             rows.append((name, parameters, *levels, _mean(scores["bits"], 1)))
-    return markdown(rows)
+    return rows
 
 
 def wirings_table(results, dataset):
@@ -228,14 +228,13 @@ def wirings_table(results, dataset):
     ]
     lengths = {int(key.split("/")[1]) for key in results if key.startswith(f"{dataset}/")}
     for steps in sorted(lengths):
-        stages = {SPECIFIED: "prior on specified codes", BEST: "prior"}
-        for name, stage in stages.items():
+        for name, stage in PRIOR_STAGES.items():
             vqvae = _scores(results, f"{dataset}/{steps}/vqvae/{name}/")
             prior = _scores(results, f"{dataset}/{steps}/{stage}/{name}/")
             if vqvae and prior:
                 error, bits = _mean(vqvae["mse"], 4), _mean(prior["bits"], 1)
                 rows.append((name, f"{steps:,}", error, *_used(vqvae), bits))
-    return markdown(rows)
+    return rows
 
 
 def _used(scores):
@@ -283,9 +282,10 @@ def main():
     tables = {"vqvae": vqvae_table, "prior": prior_table, "wirings": wirings_table}
     for dataset in ("fashion_mnist", "emoji32"):
         for stage, table in tables.items():
-            text = table(results.values, dataset)
-            if text.count("\n") < 2:  # a head alone: nothing was measured
+            rows = table(results.values, dataset)
+            if len(rows) == 1:  # a head alone: nothing was measured
                 continue
+            text = markdown(rows)
             print(f"\n{dataset}, {stage}\n\n{text}")
             if arguments.write:
                 write_block(arguments.write, text, f"{dataset} {stage}")

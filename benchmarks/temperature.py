@@ -26,21 +26,21 @@ def score(model, extractor, split, data_dir):
     data = datasets.load(NAME, split, data_dir=data_dir)
     reference = extractor.features(data.images[:NUM_REFERENCE])
     starts = range(NUM_REFERENCE, len(data) - NUM_SAMPLES + 1, NUM_SAMPLES)
-    sets = [(data.images[i : i + NUM_SAMPLES], data.labels[i : i + NUM_SAMPLES]) for i in starts]
+    sets = [data.part(start, start + NUM_SAMPLES) for start in starts]
 
     def judge(images, labels):
         distance = frechet_distance(reference, extractor.features(images))
         return distance, accuracy(extractor.classifier, images, labels)
 
-    real = [judge(*one) for one in sets]
-    reconstructed = [judge(model.reconstruct(images), labels) for images, labels in sets]
+    real = [judge(one.images, one.labels) for one in sets]
+    reconstructed = [judge(model.reconstruct(one.images), one.labels) for one in sets]
     rows = [row(split, "real images", real), row(split, "reconstructions", reconstructed)]
     for temperature in TEMPERATURES:
         scores, ratios = [], []
-        for (_, labels), (distance, _) in zip(sets, reconstructed, strict=True):
+        for one, (distance, _) in zip(sets, reconstructed, strict=True):
             for seed in range(SEEDS[split]):
-                options = {"labels": labels, "seed": seed, "temperature": temperature}
-                scores.append(judge(model.generate(NUM_SAMPLES, **options), labels))
+                options = {"labels": one.labels, "seed": seed, "temperature": temperature}
+                scores.append(judge(model.generate(NUM_SAMPLES, **options), one.labels))
                 ratios.append(scores[-1][0] / distance)
         rows.append(row(split, f"samples at {temperature:g}", scores, ratios))
         print(rows[-1], flush=True)

@@ -331,7 +331,8 @@ def test_the_requests_of_the_model_card_run(config, server):
     assert len(answers[0]) == 7
     for expected, answer in zip(*answers, strict=True):
         if list(answer) == [None]:
-            answer = dict.fromkeys(expected, answer[None])
+            (name,) = expected
+            answer = {name: answer[None]}
         assert answer.keys() == expected.keys()
         for key, value in answer.items():  # by name: a map of protos has no order
             np.testing.assert_allclose(value, expected[key], rtol=1e-5)

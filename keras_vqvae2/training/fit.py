@@ -37,16 +37,13 @@ class CheckedFit:
         x = self._checked("x", x, y)
         y = _targets(y, kwargs.get("sample_weight"))
         validation = kwargs.get("validation_data")
-        if isinstance(validation, tuple):
-            self._checked("validation_data", *validation[:2])
-            if len(validation) == 3:
-                kwargs["validation_data"] = (
-                    validation[0],
-                    _targets(*validation[1:]),
-                    validation[2],
-                )
-        elif validation is not None:
-            kwargs["validation_data"] = self._checked("validation_data", validation)
+        if validation is not None:
+            packed = isinstance(validation, tuple)
+            data, *others = validation if packed else (validation,)
+            data = self._checked("validation_data", data, *others[:1])
+            if len(others) == 2:
+                others[0] = _targets(*others)
+            kwargs["validation_data"] = (data, *others) if packed else data
         if isinstance(x, keras.utils.PyDataset):
             kwargs["shuffle"] = False
         if hasattr(x, "epoch_callback"):
@@ -69,7 +66,9 @@ class CheckedFit:
         Raises:
             ValueError: if the data is empty or does not fit the model.
         """
-        x = self._checked("x", x, y)
+        # `fit` evaluates what it has checked; a generator would lose a batch by a second look.
+        if not kwargs.get("_use_cached_eval_dataset"):
+            x = self._checked("x", x, y)
         y = _targets(y, kwargs.get("sample_weight"))
         return super().evaluate(x, y, *args, **kwargs)
 
@@ -84,7 +83,8 @@ class CheckedFit:
             batch = next(iter(x.take(1)), None)
         elif isinstance(x, types.GeneratorType):
             batch = next(x, None)
-            x = _generator(itertools.chain([batch], x))
+            # A generator again, the one kind of iterator that Keras takes.
+            x = (each for each in itertools.chain([batch], x))
         elif hasattr(x, "__next__"):
             return x  # Keras says that it takes no other iterator.
         elif hasattr(x, "__iter__") and not (
@@ -97,11 +97,6 @@ class CheckedFit:
             raise ValueError(f"`{name}` must hold at least one batch. Received: an empty dataset")
         self.check_data(batch, name)
         return x
-
-
-def _generator(batches):
-    """An iterator as a generator, the one kind of iterator that Keras takes."""
-    yield from batches
 
 
 def _targets(y, sample_weight):

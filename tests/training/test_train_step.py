@@ -160,6 +160,19 @@ def test_the_first_batch_of_a_generator_is_checked_and_read():
         model.fit(batch for batch in ())
 
 
+@pytest.mark.parametrize("pack", [lambda data: data, lambda data: (data,)])
+def test_a_generator_validates_by_all_its_batches(pack):
+    model, checked = Checked(), []
+    model.check_data = lambda batch, name: checked.append(name)
+    model.compile(optimizer=keras.optimizers.SGD(0.0))
+    validation = pack((X[start : start + 4], T[start : start + 4]) for start in (0, 4))
+    options = {"validation_data": validation, "validation_steps": 2, "verbose": 0}
+    history = model.fit(X, T, **options).history
+    assert checked == ["x", "validation_data"]
+    logs = model.evaluate(X[:8], T[:8], batch_size=4, verbose=0, return_dict=True)
+    assert history["val_loss"] == [logs["loss"]]
+
+
 def test_a_loader_is_checked_and_left_as_it_was(monkeypatch):
     class Loader:
         """As torch's: batches by iteration, as often as one asks."""
