@@ -146,6 +146,9 @@ class Config:
     batch_size: int = _option(64, "Data", "Images a step, in both stages.", at_least=1)
     flip: bool = _option(False, "Data", "Mirror training images at random.")
     shift: int = _option(0, "Data", "Move training images by up to so many pixels.", at_least=0)
+    code_noise: float = _option(
+        0.0, "Data", "Noise, in grey levels of 255, on the images of all passes but the first.", 0
+    )
     code_passes: int = _option(
         1, "Data", "Passes over the augmented training images whose codes stage 2 learns.", 1
     )

@@ -125,6 +125,7 @@ def extract(config, workers=ONE_DEVICE):
         "passes": config.code_passes,
         "flip": config.flip,
         "shift": config.shift,
+        "noise": config.code_noise,
         "seed": config.seed,
     }
     for split in SPLITS:

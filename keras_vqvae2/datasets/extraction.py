@@ -29,6 +29,7 @@ def extract_codes(
     passes=1,
     flip=False,
     shift=0,
+    noise=0.0,
     seed=0,
     progress=None,
     part=(0, 1),
@@ -49,6 +50,8 @@ def extract_codes(
             anew, so that the prior sees more than one encoding of an image.
         flip: whether an augmented pass mirrors half of the images left to right.
         shift: by how many pixels an augmented pass may move an image along each axis.
+        noise: standard deviation of normal noise that an augmented pass adds to the images, in grey
+            levels of 255; their `encode` then gives other codes of about the same reconstruction.
         seed: integer of at least 0, of the augmentation.
         progress: callable `(done, total)` of examples, called after each batch; or None.
         part: `(index, count)`: of several processes that share the folder, each writes the shards
@@ -76,11 +79,16 @@ def extract_codes(
     data = as_image_data(data)
     batch_size = checks.positive_int("batch_size", batch_size)
     passes = checks.positive_int("passes", passes)
-    augmentation = Augmentation(flip, shift, seed)
+    augmentation = Augmentation(flip, shift, seed, noise)
     if passes > 1 and not augmentation:
         raise ValueError(
-            "`passes` must be 1 unless `flip` or `shift` makes the passes differ. "
-            f"Received: passes={passes}, flip={flip}, shift={shift}"
+            "`passes` must be 1 unless `flip`, `shift` or `noise` makes the passes differ. "
+            f"Received: passes={passes}, flip={flip}, shift={shift}, noise={noise}"
+        )
+    if noise and passes == 1:
+        raise ValueError(
+            "`noise` must be 0 unless `passes` is at least 2: the first takes the images as they "
+            f"are. Received: noise={noise}, passes=1"
         )
     manifest = CodeManifest(
         fingerprint=weights_fingerprint(vqvae),

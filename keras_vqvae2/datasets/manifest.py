@@ -24,6 +24,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_vqvae2.datasets.augmentation import Augmentation
+
 FORMAT_VERSION = 1
 FILE_NAME = "manifest.json"
 
@@ -40,7 +42,7 @@ class CodeManifest:
         num_examples: rows in all: images times passes.
         shard_size: rows of each shard but the last.
         passes: over the images; all but the first are augmented.
-        augmentation: its `flip`, `shift` and `seed`.
+        augmentation: its `flip`, `shift`, `seed` and `noise`.
         source: the images' `name`, `split`, `num_images`, `image_shape` and a `digest`.
         num_classes: how many classes the labels tell apart; None without labels.
         label_names: a name for each class, or None.
@@ -124,6 +126,8 @@ class CodeManifest:
                     raise ValueError(f"{path} must have plain level names. Received: {name!r}")
             return dataclasses.replace(
                 manifest,
+                # Codes on disk may be older than an option of it.
+                augmentation=dataclasses.asdict(Augmentation(**manifest.augmentation)),
                 level_names=tuple(manifest.level_names),
                 code_shapes=tuple(tuple(shape) for shape in manifest.code_shapes),
                 num_embeddings=tuple(manifest.num_embeddings),

@@ -96,7 +96,7 @@ def test_a_shuffled_epoch_holds_every_example_once_with_its_label(codes):
 
 
 def test_later_passes_are_augmented_and_the_first_is_not(tmp_path):
-    options = {"flip": True, "shift": 1, "seed": 3}
+    options = {"flip": True, "shift": 1, "seed": 3, "noise": 9.0}
     manifest = extract_codes(
         FakeVQVAE(), DATA, tmp_path, batch_size=16, shard_size=32, passes=3, **options
     )
@@ -265,8 +265,10 @@ def test_a_manifest_cannot_lead_out_of_its_folder(codes, name):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"passes": 2}, "`passes` must be 1 unless `flip` or `shift`.*Received: passes=2"),
+        ({"passes": 2}, "`passes` must be 1 unless `flip`, `shift` or `noise`.*Received: passes=2"),
         ({"passes": 0}, "`passes` must be an integer of at least 1"),
+        ({"noise": 5}, "`noise` must be 0 unless `passes` is at least 2.*noise=5, passes=1"),
+        ({"noise": -5, "passes": 2}, "`noise` must be a number from 0 to 255"),
         ({"shard_size": 0}, "`shard_size` must be an integer of at least 1"),
         ({"batch_size": 0}, "`batch_size` must be an integer of at least 1"),
         ({"seed": -1}, "`seed` must be an integer of at least 0"),
@@ -283,6 +285,13 @@ def test_the_manifest_is_read_as_it_was_written(codes):
     assert manifest.complete
     manifest.save(codes)
     assert CodeManifest.load(codes) == manifest
+
+
+def test_codes_older_than_an_option_go_on_without_it(codes):
+    fields = json.loads((codes / "manifest.json").read_text())
+    del fields["augmentation"]["noise"]
+    (codes / "manifest.json").write_text(json.dumps(fields))
+    assert extract_codes(FakeVQVAE(), DATA, codes, shard_size=16).complete
     assert json.loads((codes / "manifest.json").read_text())["level_names"] == ["top", "bottom"]
 
 
