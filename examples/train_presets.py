@@ -4,7 +4,7 @@
     python examples/train_presets.py fashion_mnist --data-dir fashion-mnist
 
 Each goes on where an earlier call was stopped, in `runs/presets/NAME`. How long it takes, on what
-machine, and what comes of it: docs/quality.md. `--tiny` runs all of it in a minute, for a test.
+machine, and what comes of it: docs/quality.md. `--tiny` runs all of it in a few minutes, for a test.
 """
 
 import argparse
@@ -61,10 +61,7 @@ SCORED = {
 }
 TINY = {
     **SIZES["tiny"],
-    "vqvae_epochs": 1,
-    "decoder_epochs": 1,
-    "code_passes": 2,
-    "prior_epochs": 1,
+    **{"vqvae_epochs": 1, "decoder_epochs": 1, "code_passes": 2, "prior_epochs": 1},
 }
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
