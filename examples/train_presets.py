@@ -4,7 +4,7 @@
     python examples/train_presets.py fashion_mnist --data-dir fashion-mnist
 
 Each goes on where an earlier call was stopped, in `runs/presets/NAME`. How long it takes, on what
-machine, and what comes of it: docs/quality.md. `--tiny` runs all of it in a few minutes, for a test.
+machine, and what comes of it: docs/quality.md. `--tiny` runs all of it in minutes, for a test.
 """
 
 import argparse
