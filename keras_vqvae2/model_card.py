@@ -205,15 +205,23 @@ def _curves(report):
     best = min(range(len(history)), key=lambda epoch: history[epoch]["val_bits_per_code"])
     # Evenly spread, with the first, the best and the last.
     shown = {round(place * (len(history) - 1) / 11) for place in range(12)} | {best}
+    levels = ("", *(f"{name}_" for name in report["levels"]))
     rows = [
         (
             f"**{epoch + 1}**" if epoch == best else epoch + 1,
             f"{history[epoch]['bits_per_code']:.3f}",
-            f"{history[epoch]['val_bits_per_code']:.3f}",
+            *(f"{history[epoch][f'val_{level}bits_per_code']:.3f}" for level in levels),
         )
         for epoch in sorted(shown)
     ]
-    table = _table(("epoch", "training", "validation"), rows)
+    # A level may learn by heart while all of them together still gain.
+    head = (
+        "epoch",
+        "training",
+        "validation",
+        *(f"{name}, validation" for name in report["levels"]),
+    )
+    table = _table(head, rows)
     return (
         "\n## How the prior learned\n\nBits a code over all levels, while training (with dropout) "
         f"and after the epoch. Its weights are those of the best validation, epoch {best + 1}.\n\n"

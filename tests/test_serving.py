@@ -37,7 +37,12 @@ REPORT = {
     "bits_per_image_dimension": {"train": 0.125, "validation": 0.25},
     "note": "Bits are of the codes.",
     "history": [
-        {"bits_per_code": 3.0 - epoch / 16, "val_bits_per_code": 3.0 + (epoch - 9) ** 2 / 512}
+        {
+            "bits_per_code": 3.0 - epoch / 16,
+            "val_bits_per_code": 3.0 + (epoch - 9) ** 2 / 512,
+            "val_top_bits_per_code": 2.0,
+            "val_bottom_bits_per_code": 4.0 - epoch / 16,
+        }
         for epoch in range(30)
     ],
     "samples": {
@@ -308,8 +313,8 @@ def test_the_model_card_says_what_a_stranger_needs(config):
     assert "| samples of the prior | 1.500 |" in card
     assert "seed 0, temperature 0.875" in card
     # The curves: the first, the best and the last epoch among them.
-    assert "| 1 | 3.000 | 3.158 |" in card
-    assert "| **10** | 2.438 | 3.000 |" in card
+    assert "| 1 | 3.000 | 3.158 | 2.000 | 4.000 |" in card
+    assert "| **10** | 2.438 | 3.000 | 2.000 | 3.438 |" in card
     assert "| 30 |" in card
     for name in ("sample", "sample_from_noise", "complete", "log_prob", "encode", "decode"):
         assert f"| `{name}` |" in card
