@@ -59,10 +59,8 @@ SCORED = {
     "emoji32": ("validation", "test"),
     "fashion_mnist": ("test[:4000]", "test[4000:5000]"),
 }
-TINY = {
-    **SIZES["tiny"],
-    **{"vqvae_epochs": 1, "decoder_epochs": 1, "code_passes": 2, "prior_epochs": 1},
-}
+TINY_EPOCHS = {"vqvae_epochs": 1, "decoder_epochs": 1, "prior_epochs": 1}
+TINY = {**SIZES["tiny"], **TINY_EPOCHS, "code_passes": 2}
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("name", choices=PRESETS)

@@ -205,23 +205,17 @@ def _curves(report):
     best = min(range(len(history)), key=lambda epoch: history[epoch]["val_bits_per_code"])
     # Evenly spread, with the first, the best and the last.
     shown = {round(place * (len(history) - 1) / 11) for place in range(12)} | {best}
-    levels = ("", *(f"{name}_" for name in report["levels"]))
+    # A level may learn by heart while all of them together still gain.
+    levels = {f"{name}, validation": f"val_{name}_bits_per_code" for name in report["levels"]}
+    curves = {"training": "bits_per_code", "validation": "val_bits_per_code", **levels}
     rows = [
         (
             f"**{epoch + 1}**" if epoch == best else epoch + 1,
-            f"{history[epoch]['bits_per_code']:.3f}",
-            *(f"{history[epoch][f'val_{level}bits_per_code']:.3f}" for level in levels),
+            *(f"{history[epoch][key]:.3f}" for key in curves.values()),
         )
         for epoch in sorted(shown)
     ]
-    # A level may learn by heart while all of them together still gain.
-    head = (
-        "epoch",
-        "training",
-        "validation",
-        *(f"{name}, validation" for name in report["levels"]),
-    )
-    table = _table(head, rows)
+    table = _table(("epoch", *curves), rows)
     return (
         "\n## How the prior learned\n\nBits a code over all levels, while training (with dropout) "
         f"and after the epoch. Its weights are those of the best validation, epoch {best + 1}.\n\n"
