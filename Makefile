@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 
 # What has to hold on JAX too: the layers, the models and the sampler.
 JAX_TESTS := tests/layers tests/models tests/sampling tests/training \
-	tests/test_distribution.py tests/test_metrics.py tests/test_ops.py tests/test_workers.py \
+	tests/distribution tests/test_metrics.py tests/test_ops.py \
 	tests/test_imports.py::test_jax_needs_no_tensorflow_and_no_optional_package
 
 # Tracing and compiling take one core each. A file stays on one worker, where its models are shared.

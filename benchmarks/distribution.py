@@ -65,11 +65,11 @@ def start(way, ports, index):
         two = [tf.config.LogicalDeviceConfiguration()] * 2
         tf.config.set_logical_device_configuration(cpu, two)
         return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope
-    from keras_vqvae2 import workers
+    from keras_vqvae2.distribution import processes
 
     kind = {"multiworker": "multiworker", "data-parallel": "data-parallel"}
     kind["jax-processes"] = "data-parallel"
-    return workers.start(kind.get(way)).scope
+    return processes.start(kind.get(way)).scope
 
 
 def train(way, ports, index, file, side=32, levels=2, blocks=1, codes=32, steps=20):
@@ -91,7 +91,7 @@ def train(way, ports, index, file, side=32, levels=2, blocks=1, codes=32, steps=
 
     import keras_vqvae2 as kv
     from keras_vqvae2.datasets.epoch_batches import EpochBatches
-    from keras_vqvae2.workers import data_options
+    from keras_vqvae2.distribution.processes import data_options
 
     class ArrayCodes(EpochBatches):
         """Codes in memory, in the order and the parts of `CodeBatches`."""

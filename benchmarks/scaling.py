@@ -27,7 +27,7 @@ import numpy as np
 from tables import best, markdown, markdown_of, write_block
 
 from keras_vqvae2.datasets import CodeBatches, CodeManifest, ImageData, LazyImages, extract_codes
-from keras_vqvae2.info import forward_flops, training_bytes, training_flops
+from keras_vqvae2.evaluation.cost import forward_flops, training_bytes, training_flops
 from keras_vqvae2.models import VQVAE2, HierarchicalPrior, PixelCNN
 
 IMAGES = 1_281_167  # training images of ImageNet-1k

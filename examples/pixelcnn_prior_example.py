@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 import keras_vqvae2 as kv
-from keras_vqvae2 import pictures
+from keras_vqvae2 import drawing
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--epochs", type=int, default=30, help="epochs of each stage at most")
@@ -52,8 +52,8 @@ priors.fit(codes, epochs=arguments.epochs, validation_data=validation_codes, cal
 
 # Stage 3: images from the prior on the left, from random codes on the right.
 generator = kv.ImageGenerator(vqvae, priors)
-samples = pictures.grid(generator.generate(64, seed=0))
-random = pictures.grid(generator.generate_random(64, seed=0))
-pictures.save(arguments.out / "samples.png", np.concatenate([samples, random], axis=1))
+samples = drawing.grid(generator.generate(64, seed=0))
+random = drawing.grid(generator.generate_random(64, seed=0))
+drawing.save(arguments.out / "samples.png", np.concatenate([samples, random], axis=1))
 generator.save(arguments.out / "emoji32.keras")
 print(f"wrote {arguments.out / 'samples.png'}")

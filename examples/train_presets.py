@@ -14,8 +14,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_vqvae2 import ImageGenerator, pictures, results, serving, stages
-from keras_vqvae2.config import SIZES, Config
+from keras_vqvae2 import ImageGenerator, drawing
+from keras_vqvae2.cli import export, results, stages
+from keras_vqvae2.cli.config import SIZES, Config
 
 COMMON = {
     "wiring": "best",
@@ -95,13 +96,13 @@ generator.save(folder / f"{name}.keras")
 images = arguments.out / "docs" / "images"
 labels = np.arange(6 * generator.num_classes) % generator.num_classes
 samples = generator.generate(len(labels), labels=labels, seed=0, temperature=config.temperature)
-picture = pictures.grid(samples, generator.num_classes)
-pictures.save(images / f"{name}_samples.png", picture)
+picture = drawing.grid(samples, generator.num_classes)
+drawing.save(images / f"{name}_samples.png", picture)
 shutil.copy(config.run_dir / "reconstructions.png", images / f"{name}_reconstructions.png")
 
 # The SavedModel with its model card.
 shutil.rmtree(config.saved_model_dir, ignore_errors=True)
-serving.export_run(config, name)
+export.export_run(config, name)
 served = arguments.out / "savedmodels" / name
 shutil.rmtree(served, ignore_errors=True)
 shutil.copytree(config.saved_model_dir, served)

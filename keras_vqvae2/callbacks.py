@@ -5,7 +5,7 @@ import abc
 import keras
 import numpy as np
 
-from keras_vqvae2 import pictures
+from keras_vqvae2 import drawing
 from keras_vqvae2.models import ImageGenerator
 from keras_vqvae2.ops import entropy_bits
 
@@ -69,7 +69,7 @@ class ReconstructionImages(_Summaries):
 
     def write(self, summary):
         reconstructions = keras.ops.convert_to_numpy(self.model(self.images, training=False))
-        picture = pictures.pairs(self.images, reconstructions)
+        picture = drawing.pairs(self.images, reconstructions)
         summary.image("reconstructions", picture[None])
 
 
@@ -111,7 +111,7 @@ class SampleImages(_Summaries):
 
     def write(self, summary):
         samples = self._generator.generate(self.num_samples, labels=self.labels, seed=self.seed)
-        summary.image("samples", pictures.grid(samples)[None])
+        summary.image("samples", drawing.grid(samples)[None])
 
 
 class CodebookUsage(_Summaries):

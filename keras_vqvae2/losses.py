@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_vqvae2.distribution import all_reduce_sum
+from keras_vqvae2.distribution.replicas import all_reduce_sum
 
 
 def squared_error(images, reconstruction):

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_vqvae2.datasets.decoding import SUFFIXES, picture_header, read_picture
 from keras_vqvae2.datasets.image_data import ImageData, LazyImages
-from keras_vqvae2.datasets.pictures import SUFFIXES, picture_header, read_picture
 from keras_vqvae2.datasets.splits import SPLITS, check_split, split_of
 
 

@@ -4,8 +4,8 @@ import functools
 
 import numpy as np
 
+from keras_vqvae2.datasets.decoding import fit_pixels
 from keras_vqvae2.datasets.image_data import ImageData, LazyImages
-from keras_vqvae2.datasets.pictures import fit_pixels
 
 
 def load_tfds(name, split, data_dir=None, image_size=None):

@@ -1,18 +1,6 @@
-"""How good generated images are: distances of features, and judgement by classifiers."""
+"""How good images and models are, and what training them costs."""
 
-from keras_vqvae2.evaluation.classifier import accuracy, build_classifier, train_classifier
-from keras_vqvae2.evaluation.distances import frechet_distance, nearest, precision_recall
-from keras_vqvae2.evaluation.extractors import FeatureExtractor, load_extractor
-from keras_vqvae2.evaluation.scores import score_samples
+import lazy_loader
 
-__all__ = [
-    "FeatureExtractor",
-    "accuracy",
-    "build_classifier",
-    "frechet_distance",
-    "load_extractor",
-    "nearest",
-    "precision_recall",
-    "score_samples",
-    "train_classifier",
-]
+# On demand: scikit-learn and scikit-image take a second to import, and training needs neither.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

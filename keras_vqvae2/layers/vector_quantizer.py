@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_vqvae2 import checks
-from keras_vqvae2.distribution import GlobalRows, all_reduce_sum
+from keras_vqvae2.distribution.replicas import GlobalRows, all_reduce_sum
 from keras_vqvae2.ops import (
     code_statistics,
     kmeans,

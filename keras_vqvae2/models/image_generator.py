@@ -285,7 +285,7 @@ class ImageGenerator(keras.Model):
         Raises:
             ValueError: if `path` exists.
         """
-        from keras_vqvae2.export import export_generator
+        from keras_vqvae2.export.saved_model import export_generator
 
         export_generator(self, path)
 

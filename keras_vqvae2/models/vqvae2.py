@@ -305,7 +305,7 @@ class VQVAE2(TrainStep, CheckedFit, keras.Model):
         Raises:
             ValueError: if `path` exists.
         """
-        from keras_vqvae2.export import export_vqvae
+        from keras_vqvae2.export.saved_model import export_vqvae
 
         export_vqvae(self, path)
 

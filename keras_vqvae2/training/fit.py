@@ -5,7 +5,7 @@ import types
 
 import keras
 
-from keras_vqvae2.distribution import check_compiled
+from keras_vqvae2.distribution.replicas import check_compiled
 
 
 class CheckedFit:

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from keras_vqvae2.distribution import is_multi_worker, num_replicas, run_on_batch
+from keras_vqvae2.distribution.replicas import is_multi_worker, num_replicas, run_on_batch
 from keras_vqvae2.losses import global_batch_size
 
 

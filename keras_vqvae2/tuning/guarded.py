@@ -6,7 +6,7 @@ import math
 import keras
 import keras_tuner
 
-from keras_vqvae2.info import training_bytes
+from keras_vqvae2.evaluation.cost import training_bytes
 
 
 class GuardedHyperModel(keras_tuner.HyperModel, abc.ABC):

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from tiny_models import randomize
 
-from keras_vqvae2.config import Config
+from keras_vqvae2.cli.config import Config
+from keras_vqvae2.cli.run import load_vqvae
 from keras_vqvae2.models import HierarchicalPrior, ImageGenerator, PixelCNN
-from keras_vqvae2.run import load_vqvae
 
 SCRIPT = """
 import sys

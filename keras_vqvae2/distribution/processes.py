@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae2.distribution import all_reduce_sum
+from keras_vqvae2.distribution.replicas import all_reduce_sum
 
 KINDS = ("mirrored", "multiworker", "data-parallel")
 

@@ -10,17 +10,11 @@ saved_model/
 ```
 """
 
-import json
 import re
 import shlex
 from pathlib import Path
 
-from keras_vqvae2.export import export_generator, read_signatures
-from keras_vqvae2.model_card import model_card
-from keras_vqvae2.models import ImageGenerator
-from keras_vqvae2.progress import console
-from keras_vqvae2.results import write_report
-from keras_vqvae2.run import begin, load_prior, load_split, load_vqvae
+from keras_vqvae2.export.saved_model import read_signatures
 
 WARMUP_FILE = Path("assets.extra", "tf_serving_warmup_requests")
 # Where the server's container has the models.
@@ -48,53 +42,6 @@ num_batch_threads { value: 2 }
 # Batches that may wait; more requests are refused with UNAVAILABLE, to be tried again elsewhere.
 max_enqueued_batches { value: 8 }
 """
-
-
-def export_run(config, name=None):
-    """Export a run's models as the next version in its `saved_model/`, with all that serving needs.
-
-    Args:
-        config: `Config`.
-        name: of the model on the server; the dataset's by default.
-
-    Returns:
-        The folder of the version.
-
-    Raises:
-        ValueError: if a stage is missing, or the name is none that a server can have.
-
-    Example:
-
-    ```python
-    export_run(Config.load("runs/emoji32/config.json"))
-    ```
-    """
-    name = name or config.dataset.rstrip("/").rsplit("/", 1)[-1]
-    if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
-        raise ValueError(
-            f"`name` must consist of letters, digits, `_`, `.` and `-`. Received: name={name!r}"
-        )
-    begin(config, "Export")
-    model = ImageGenerator(load_vqvae(config), load_prior(config))
-    if not config.report_file.exists():
-        write_report(config)
-    report = json.loads(config.report_file.read_text())
-    folder = config.saved_model_dir
-    version = folder / str(max(_versions(folder), default=0) + 1)
-    export_generator(model, version)
-    names = load_split(config, "validation").label_names
-    (version / "MODEL_CARD.md").write_text(model_card(name, model, version, report, names))
-    (folder / "models.config").write_text(MODELS_CONFIG.format(name=name, folder=CONTAINER_FOLDER))
-    (folder / "batching.config").write_text(BATCHING_CONFIG)
-    try:
-        write_warmup(version, name)
-    except ModuleNotFoundError as error:
-        console.print(
-            f"No warm-up requests: {error}. They need `pip install 'keras-vqvae2[serving]'`.",
-            markup=False,
-        )
-    console.print(f"wrote {version}", markup=False)
-    return version
 
 
 def write_warmup(directory, name):
@@ -157,7 +104,7 @@ def serve_command(directory, port=8500, rest_port=8501):
     """
     directory = Path(directory).resolve()
     config = directory / "models.config"
-    if not _versions(directory) or not config.exists():
+    if not versions(directory) or not config.exists():
         raise ValueError(
             "`directory` must hold `models.config` and a folder `1` or so with a SavedModel, as "
             f"`keras-vqvae2 export` writes them. Received: directory={directory}"
@@ -183,8 +130,8 @@ def serve_command(directory, port=8500, rest_port=8501):
     return shlex.join(server), shlex.join(container)
 
 
-def _versions(directory):
-    """The numbers of the versions in a folder."""
+def versions(directory):
+    """Return the numbers of the versions in a folder."""
     return [
         int(path.parent.name)
         for path in Path(directory).glob("*/saved_model.pb")

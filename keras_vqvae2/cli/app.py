@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from keras_vqvae2.config import BEST_FILE, FILE_NAME, SIZES, WIRINGS, Config, read_options
+from keras_vqvae2.cli.config import BEST_FILE, FILE_NAME, SIZES, WIRINGS, Config, read_options
 
 app = typer.Typer(
     name="keras-vqvae2",
@@ -109,10 +109,10 @@ Distribute = Annotated[
 
 def _workers(kind, connect=True):
     """Take part in a training of several devices; without a connection, in their extraction."""
-    from keras_vqvae2 import workers as places
-    from keras_vqvae2.progress import console
+    from keras_vqvae2.cli.progress import console
+    from keras_vqvae2.distribution import processes
 
-    workers = places.start(kind) if connect else places.apart(kind)
+    workers = processes.start(kind) if connect else processes.apart(kind)
     console.quiet = not workers.is_chief
     return workers
 
@@ -121,7 +121,7 @@ def _workers(kind, connect=True):
 def demo(config, distribute: Distribute = None):
     """Run all three stages, draw pictures and write a report."""
     workers = _workers(distribute)
-    from keras_vqvae2 import stages
+    from keras_vqvae2.cli import stages
 
     stages.demo(config, workers)
 
@@ -130,7 +130,7 @@ def demo(config, distribute: Distribute = None):
 def train_vqvae(config, distribute: Distribute = None):
     """Stage 1: learn the images; goes on where an earlier call stopped."""
     workers = _workers(distribute)
-    from keras_vqvae2 import stages
+    from keras_vqvae2.cli import stages
 
     stages.train_vqvae(config, workers)
 
@@ -139,7 +139,7 @@ def train_vqvae(config, distribute: Distribute = None):
 def extract_codes(config, distribute: Distribute = None):
     """Write the codes of the images to disk; goes on where an earlier call stopped."""
     workers = _workers(distribute, connect=False)
-    from keras_vqvae2 import stages
+    from keras_vqvae2.cli import stages
 
     stages.extract(config, workers)
 
@@ -148,7 +148,7 @@ def extract_codes(config, distribute: Distribute = None):
 def train_prior(config, distribute: Distribute = None):
     """Stage 2: learn the codes; goes on where an earlier call stopped."""
     workers = _workers(distribute)
-    from keras_vqvae2 import stages
+    from keras_vqvae2.cli import stages
 
     stages.train_prior(config, workers)
 
@@ -185,7 +185,7 @@ def tune(
     ] = None,
 ):
     """Search for the options of both stages, in RUN_DIR/tuning; goes on where it stopped."""
-    from keras_vqvae2 import tuning
+    from keras_vqvae2.cli import tune as tuning
 
     search = tuning.Search(
         tuner=tuner,
@@ -209,7 +209,7 @@ def generate(
     ] = None,
 ):
     """Stage 3: draw samples.png from the prior and samples_random.png from random codes."""
-    from keras_vqvae2 import results
+    from keras_vqvae2.cli import results
 
     results.generate(config, label)
 
@@ -217,7 +217,7 @@ def generate(
 @_command("reconstruct")
 def reconstruct(config):
     """Draw reconstructions.png: validation images, each beside its reconstruction."""
-    from keras_vqvae2 import results
+    from keras_vqvae2.cli import results
 
     results.reconstruct(config)
 
@@ -230,7 +230,7 @@ def complete(
     ] = "bottom",
 ):
     """Draw completions.png: validation images with a part hidden, completed in four ways."""
-    from keras_vqvae2 import results
+    from keras_vqvae2.cli import results
 
     results.complete(config, hide)
 
@@ -254,7 +254,7 @@ def evaluate(
     ] = "auto",
 ):
     """Measure both stages and samples; write report.json and neighbours.png."""
-    from keras_vqvae2 import results
+    from keras_vqvae2.cli import results
 
     results.write_report(config, samples, reference, held_out, extractor)
 
@@ -267,9 +267,9 @@ def export(
     ] = None,
 ):
     """Write saved_model/: the next version of the run's models for TensorFlow Serving."""
-    from keras_vqvae2 import serving
+    from keras_vqvae2.cli import export as export_command
 
-    serving.export_run(config, name)
+    export_command.export_run(config, name)
 
 
 @app.command("serve-command")
@@ -279,7 +279,7 @@ def serve_command(
     rest_port: Annotated[int, typer.Option(help="For REST.")] = 8501,
 ):
     """Print the commands that serve an exported model: the server's own, and docker's."""
-    from keras_vqvae2 import serving
+    from keras_vqvae2.export import serving
 
     for line in serving.serve_command(directory, port, rest_port):
         typer.echo(line)
@@ -288,6 +288,6 @@ def serve_command(
 @_command("info")
 def info(config):
     """Show the shapes and parameters of each part, and the memory that a batch takes."""
-    from keras_vqvae2 import info
+    from keras_vqvae2.cli import info
 
     info.show(config)

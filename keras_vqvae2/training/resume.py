@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_vqvae2.workers import Workers, peers
+from keras_vqvae2.distribution.processes import Workers, peers
 
 
 def fit_resumable(

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from keras_vqvae2.report import LevelUsage, level_usage
+from keras_vqvae2.evaluation.report import LevelUsage, level_usage
 
 
 class Codes:

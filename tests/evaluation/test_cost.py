@@ -3,7 +3,7 @@ import math
 import keras
 import pytest
 
-from keras_vqvae2.info import forward_flops, training_bytes, training_flops
+from keras_vqvae2.evaluation.cost import forward_flops, training_bytes, training_flops
 from keras_vqvae2.layers import MaskedConv2D
 from keras_vqvae2.models import VQVAE2, PixelCNN
 

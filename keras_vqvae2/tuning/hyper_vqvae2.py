@@ -5,8 +5,8 @@ import math
 import keras_tuner
 
 from keras_vqvae2.datasets import ImageBatches
+from keras_vqvae2.evaluation.report import LevelUsage
 from keras_vqvae2.models import VQVAE2
-from keras_vqvae2.report import LevelUsage
 from keras_vqvae2.tuning.guarded import GuardedHyperModel
 
 

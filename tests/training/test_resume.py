@@ -6,8 +6,8 @@ import pytest
 
 from keras_vqvae2.datasets import ImageBatches
 from keras_vqvae2.models import VQVAE2
-from keras_vqvae2.resume import _Checkpoints, fit_resumable
 from keras_vqvae2.training import CheckedFit
+from keras_vqvae2.training.resume import _Checkpoints, fit_resumable
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), dtype=np.uint8)
 LABELS = np.arange(20) % 2

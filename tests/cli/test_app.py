@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from keras_vqvae2 import cli, results, stages
-from keras_vqvae2.config import SIZES, Config
+from keras_vqvae2.cli.config import SIZES, Config
 
 COMMANDS = {
     "demo": (stages, "demo"),

@@ -4,13 +4,9 @@ import json
 
 import numpy as np
 
-from keras_vqvae2 import pictures
-from keras_vqvae2.datasets import ImageBatches
-from keras_vqvae2.evaluation import load_extractor, score_samples
-from keras_vqvae2.models import ImageGenerator
-from keras_vqvae2.progress import console, progress
-from keras_vqvae2.report import evaluate, report_tables
-from keras_vqvae2.run import (
+from keras_vqvae2 import drawing
+from keras_vqvae2.cli.progress import console, progress
+from keras_vqvae2.cli.run import (
     SPLITS,
     begin,
     example_labels,
@@ -19,7 +15,12 @@ from keras_vqvae2.run import (
     load_split,
     load_vqvae,
 )
-from keras_vqvae2.workers import data_options
+from keras_vqvae2.cli.tables import report_tables
+from keras_vqvae2.datasets import ImageBatches
+from keras_vqvae2.distribution.processes import data_options
+from keras_vqvae2.evaluation import load_extractor, score_samples
+from keras_vqvae2.evaluation.report import evaluate
+from keras_vqvae2.models import ImageGenerator
 
 COMPLETED_IMAGES = 10
 HIDDEN_PIXEL = 160  # grey
@@ -52,9 +53,9 @@ def generate(config, label=None):
             **_sampling(config),
             callback=update,
         )
-    _save(config, "samples.png", pictures.grid(samples))
+    _save(config, "samples.png", drawing.grid(samples))
     random = generator.generate_random(config.num_samples, seed=config.seed)
-    _save(config, "samples_random.png", pictures.grid(random))
+    _save(config, "samples_random.png", drawing.grid(random))
     return samples
 
 
@@ -77,7 +78,7 @@ def reconstruct(config):
     rows = np.linspace(0, len(images) - 1, min(config.num_samples, len(images))).astype(int)
     images = images[rows]
     reconstructions = vqvae.decode(vqvae.encode(images))
-    _save(config, "reconstructions.png", pictures.pairs(images, reconstructions))
+    _save(config, "reconstructions.png", drawing.pairs(images, reconstructions))
     return reconstructions
 
 
@@ -120,7 +121,7 @@ def complete(config, hide="bottom"):
             )
     hidden = np.where(known[:, :, None], images, HIDDEN_PIXEL)
     columns = np.stack([hidden, *completions, images], axis=1)  # [B, 6, H, W, C]
-    picture = pictures.grid(columns.reshape(-1, *data.image_shape), columns.shape[1])
+    picture = drawing.grid(columns.reshape(-1, *data.image_shape), columns.shape[1])
     _save(config, "completions.png", picture)
     return np.stack(completions)
 
@@ -189,7 +190,7 @@ def _score(config, generator, reference, held_out, extractor):
             callback=update,
         )
     shown = slice(config.num_samples)
-    picture = pictures.pairs(samples[shown], train.images[neighbours[shown]])
+    picture = drawing.pairs(samples[shown], train.images[neighbours[shown]])
     _save(config, "neighbours.png", picture)
     return scores
 
@@ -216,5 +217,5 @@ def _known(hide, height, width):
 
 
 def _save(config, name, picture):
-    pictures.save(config.run_dir / name, picture)
+    drawing.save(config.run_dir / name, picture)
     console.print(f"wrote {config.run_dir / name}", markup=False)

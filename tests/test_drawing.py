@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_vqvae2 import pictures
+from keras_vqvae2 import drawing
 
 
 def test_each_image_lies_in_its_place():
     images = np.random.default_rng(0).integers(0, 256, (5, 4, 6, 3), dtype=np.uint8)
-    picture = pictures.grid(images, columns=3, padding=1)
+    picture = drawing.grid(images, columns=3, padding=1)
     assert picture.shape == (2 * 5 + 1, 3 * 7 + 1, 3)
     for index, image in enumerate(images):
         row, column = divmod(index, 3)
@@ -20,13 +20,13 @@ def test_each_image_lies_in_its_place():
 
 def test_floats_are_rounded_and_clipped():
     images = np.array([-3.0, 0.6, 254.6, 300.0]).reshape(4, 1, 1, 1)
-    picture = pictures.grid(images, columns=4, padding=0)
+    picture = drawing.grid(images, columns=4, padding=0)
     np.testing.assert_array_equal(picture.ravel(), [0, 1, 255, 255])
 
 
 def test_a_reconstruction_lies_beside_its_original():
     originals = np.arange(3, dtype=np.uint8).reshape(3, 1, 1, 1)
-    picture = pictures.pairs(originals, originals + 100, columns=2, padding=0)
+    picture = drawing.pairs(originals, originals + 100, columns=2, padding=0)
     np.testing.assert_array_equal(picture[:, :, 0], [[0, 100, 1, 101], [2, 102, 255, 255]])
 
 
@@ -34,15 +34,15 @@ def test_a_reconstruction_lies_beside_its_original():
 def test_a_saved_picture_comes_back(tmp_path, channels):
     picture = np.random.default_rng(0).integers(0, 256, (5, 7, channels), dtype=np.uint8)
     file = tmp_path / "new" / "picture.png"
-    pictures.save(file, picture, scale=3)
+    drawing.save(file, picture, scale=3)
     read = np.asarray(Image.open(file)).reshape(15, 21, channels)
     np.testing.assert_array_equal(read[1::3, 1::3], picture)
 
 
 def test_wrong_pictures_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"`images` must have the shape .*shape=\(0, 4, 4, 3\)"):
-        pictures.grid(np.zeros((0, 4, 4, 3)))
+        drawing.grid(np.zeros((0, 4, 4, 3)))
     with pytest.raises(ValueError, match="`reconstructions` must have the shape of `originals`"):
-        pictures.pairs(np.zeros((2, 4, 4, 3)), np.zeros((2, 4, 4, 1)))
+        drawing.pairs(np.zeros((2, 4, 4, 3)), np.zeros((2, 4, 4, 1)))
     with pytest.raises(ValueError, match=r"1, 3 or 4 channels. Received: shape=\(4, 4, 2\)"):
-        pictures.save(tmp_path / "two.png", np.zeros((4, 4, 2), np.uint8))
+        drawing.save(tmp_path / "two.png", np.zeros((4, 4, 2), np.uint8))

@@ -10,13 +10,9 @@ import keras
 from rich.panel import Panel
 
 from keras_vqvae2.callbacks import CodebookUsage, ReconstructionImages, SampleImages
-from keras_vqvae2.datasets import CodeManifest, ImageBatches, extract_codes
-from keras_vqvae2.models import HierarchicalPrior
-from keras_vqvae2.progress import EpochProgress, console, progress
-from keras_vqvae2.report import level_usage, usage_table
-from keras_vqvae2.results import generate, reconstruct, write_report
-from keras_vqvae2.resume import fit_resumable
-from keras_vqvae2.run import (
+from keras_vqvae2.cli.progress import EpochProgress, console, progress
+from keras_vqvae2.cli.results import generate, reconstruct, write_report
+from keras_vqvae2.cli.run import (
     SPLITS,
     begin,
     build_prior,
@@ -27,7 +23,12 @@ from keras_vqvae2.run import (
     load_split,
     load_vqvae,
 )
-from keras_vqvae2.workers import Workers, data_options, peers
+from keras_vqvae2.cli.tables import usage_table
+from keras_vqvae2.datasets import CodeManifest, ImageBatches, extract_codes
+from keras_vqvae2.distribution.processes import Workers, data_options, peers
+from keras_vqvae2.evaluation.report import level_usage
+from keras_vqvae2.models import HierarchicalPrior
+from keras_vqvae2.training.resume import fit_resumable
 
 # Of these, TensorBoard shows a few: a picture an epoch, and the usage on what one batch can use.
 SHOWN_IMAGES = 16

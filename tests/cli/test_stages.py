@@ -10,7 +10,7 @@ import pytest
 from command_line import command
 from PIL import Image
 
-from keras_vqvae2.config import Config
+from keras_vqvae2.cli.config import Config
 
 FLAGS = [
     *("--size", "tiny", "--filters", "8", "--num-embeddings", "8", "--batch-size", "16"),
@@ -97,7 +97,7 @@ def test_the_report_holds_every_number(finished):
 
 
 def test_the_kept_prior_computes_in_float32(finished):
-    from keras_vqvae2.run import load_prior
+    from keras_vqvae2.cli.run import load_prior
 
     prior = load_prior(Config.load(finished / "config.json"))
     assert {p.compute_dtype for p in prior.level_priors} == {"float32"}
@@ -129,7 +129,7 @@ def test_samples_are_scored(copy, capsys):
 
 def test_the_reported_likelihood_is_that_of_the_images(finished):
     """By another way: encode the images, ask the prior for nats."""
-    from keras_vqvae2.run import load_prior, load_split, load_vqvae
+    from keras_vqvae2.cli.run import load_prior, load_split, load_vqvae
 
     config = Config.load(finished / "config.json")
     data = load_split(config, "validation")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from keras_vqvae2 import VQVAE2
-from keras_vqvae2.export import export_vqvae, read_signatures
+from keras_vqvae2.export.saved_model import export_vqvae, read_signatures
 from keras_vqvae2.sampling import request_noise, sample_request
 
 pytestmark = pytest.mark.tensorflow_only

@@ -12,11 +12,11 @@ import keras
 import numpy as np
 import pytest
 
-from keras_vqvae2 import distribution
+from keras_vqvae2.distribution import replicas
 
 # Most of the time goes into tracing: the smaller the networks, the sooner.
 SIZES = {"side": 16, "levels": 1, "blocks": 0, "codes": 16, "steps": 10}
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "distribution.py"
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "distribution.py"
 
 
 @pytest.fixture(scope="module")
@@ -66,18 +66,18 @@ def test_devices_of_jax_learn_what_one_device_learns(benchmark, one_device, tmp_
 @pytest.mark.parametrize(("name", "value"), [("steps_per_execution", 2), ("jit_compile", True)])
 def test_options_that_replicas_cannot_run_are_refused(name, value):
     options = {"steps_per_execution": 1, "jit_compile": False, name: value}
-    for replicas in (1, 2):
-        strategy = SimpleNamespace(num_replicas_in_sync=replicas)
+    for count in (1, 2):
+        strategy = SimpleNamespace(num_replicas_in_sync=count)
         model = SimpleNamespace(distribute_strategy=strategy, **options)
         if replicas == 1:
-            distribution.check_compiled(model)
+            replicas.check_compiled(model)
     with pytest.raises(ValueError, match=f"`{name}` must be .* several replicas.*{name}={value}"):
-        distribution.check_compiled(model)
+        replicas.check_compiled(model)
 
 
 def test_one_device_is_left_alone():
     values = keras.ops.ones(3)
-    assert distribution.all_reduce_sum(values) is values
-    assert distribution.num_replicas() == 1
-    rows = distribution.GlobalRows(keras.ops.ones((3, 2)))
+    assert replicas.all_reduce_sum(values) is values
+    assert replicas.num_replicas() == 1
+    rows = replicas.GlobalRows(keras.ops.ones((3, 2)))
     assert rows.own(values) is values

@@ -22,7 +22,7 @@ import tuning_processes
 from tuning_processes import TINY, images
 
 from keras_vqvae2 import datasets, tuning
-from keras_vqvae2.config import Config
+from keras_vqvae2.cli.config import Config
 
 TRAIN, VALIDATION = images(16, 0), images(8, 1)
 
@@ -311,7 +311,7 @@ def test_a_training_takes_the_options_of_the_best(tuned, monkeypatch):
     configs = []
     for name, function in (("train-vqvae", "train_vqvae"), ("train-prior", "train_prior")):
         monkeypatch.setattr(
-            f"keras_vqvae2.stages.{function}", lambda config, workers: configs.append(config)
+            f"keras_vqvae2.cli.stages.{function}", lambda config, workers: configs.append(config)
         )
         flags = ("--run-dir", run_dir, "--from-tuning", run_dir / "tuning", "--decay", 0.5)
         assert command(name, *flags) == 0

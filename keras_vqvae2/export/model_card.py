@@ -3,8 +3,8 @@
 from importlib import metadata
 from pathlib import Path
 
-from keras_vqvae2.export import read_signatures
-from keras_vqvae2.report import score_rows, score_sentences, shape_text
+from keras_vqvae2.evaluation.report import score_rows, score_sentences, shape_text
+from keras_vqvae2.export.saved_model import read_signatures
 
 LICENCES = {
     "emoji32": "Noto Emoji at 32 pixels, © Google LLC and the Noto Emoji authors, Apache-2.0",

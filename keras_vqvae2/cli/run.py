@@ -3,10 +3,10 @@
 import keras
 import numpy as np
 
-from keras_vqvae2.config import FIXED, Config
+from keras_vqvae2.cli.config import FIXED, Config
+from keras_vqvae2.cli.progress import console
 from keras_vqvae2.datasets import CodeBatches, load
 from keras_vqvae2.models import VQVAE2, HierarchicalPrior
-from keras_vqvae2.progress import console
 
 SPLITS = ("train", "validation")
 

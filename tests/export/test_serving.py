@@ -17,15 +17,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_vqvae2 import cli, serving
-from keras_vqvae2.config import Config
+from keras_vqvae2 import cli
+from keras_vqvae2.cli.config import Config
+from keras_vqvae2.export import serving
 
 grpc = pytest.importorskip("grpc", reason="the extra `serving` is not installed")
 pytest.importorskip("tensorflow_serving.apis", reason="the extra `serving` is not installed")
 
 pytestmark = [pytest.mark.tensorflow_only, pytest.mark.slow]
 
-CLIENT = Path(__file__).parents[1] / "examples" / "serving_client.py"
+CLIENT = Path(__file__).parents[2] / "examples" / "serving_client.py"
 LEVEL = {"usage": 1.0, "perplexity": 6.5, "bits_per_code": {"train": 2.5, "validation": 2.75}}
 REPORT = {
     "dataset": "emoji32",

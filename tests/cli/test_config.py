@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from keras_vqvae2.config import SIZES, WIRINGS, Config, read_options
+from keras_vqvae2.cli.config import SIZES, WIRINGS, Config, read_options
 
 
 def test_a_saved_config_comes_back_equal(tmp_path):

@@ -7,11 +7,19 @@ from pathlib import Path
 
 import keras
 
-from keras_vqvae2.config import BEST_FILE, read_options
+from keras_vqvae2.cli.config import BEST_FILE, read_options
+from keras_vqvae2.cli.progress import console, progress
+from keras_vqvae2.cli.run import (
+    SPLITS,
+    begin,
+    check_learned_codes,
+    load_codes,
+    load_split,
+    load_vqvae,
+)
 from keras_vqvae2.datasets import extract_codes
-from keras_vqvae2.progress import console, progress
-from keras_vqvae2.run import SPLITS, begin, check_learned_codes, load_codes, load_split, load_vqvae
-from keras_vqvae2.tuning.priors import HyperHierarchicalPrior
+from keras_vqvae2.tuning.hyper_priors import HyperHierarchicalPrior
+from keras_vqvae2.tuning.hyper_vqvae2 import HyperVQVAE2
 from keras_vqvae2.tuning.search import make_tuner, role
 from keras_vqvae2.tuning.trials import (
     draw_trials,
@@ -20,7 +28,6 @@ from keras_vqvae2.tuning.trials import (
     trials_table,
     values_text,
 )
-from keras_vqvae2.tuning.vqvae2 import HyperVQVAE2
 
 FOLDER = "tuning"
 OPTIONS_FILE = "search.json"

@@ -1,0 +1,24 @@
+from .classifier import accuracy, build_classifier, train_classifier
+from .cost import forward_flops, training_bytes, training_flops
+from .distances import frechet_distance, nearest, precision_recall
+from .extractors import FeatureExtractor, load_extractor
+from .report import LevelUsage, evaluate, level_usage
+from .scores import score_samples
+
+__all__ = [
+    "FeatureExtractor",
+    "LevelUsage",
+    "accuracy",
+    "build_classifier",
+    "evaluate",
+    "forward_flops",
+    "frechet_distance",
+    "level_usage",
+    "load_extractor",
+    "nearest",
+    "precision_recall",
+    "score_samples",
+    "train_classifier",
+    "training_bytes",
+    "training_flops",
+]

@@ -1,0 +1,5 @@
+"""SavedModels, and what a server and its users need beside them."""
+
+from keras_vqvae2.export.saved_model import export_generator, export_vqvae, read_signatures
+
+__all__ = ["export_generator", "export_vqvae", "read_signatures"]
