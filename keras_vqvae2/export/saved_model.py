@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_vqvae2.models.levels import code_names
 from keras_vqvae2.ops import to_uint8
-from keras_vqvae2.sampling import uniform_noise
+from keras_vqvae2.sampling import RULES, uniform_noise
 
 
 @dataclasses.dataclass(frozen=True)
@@ -258,15 +257,16 @@ def _generator_signatures(model):
         rule = f"in [0, {model.num_classes}), the classes this model knows"
         labels = {"labels": Input((), "int32", rule, _between(0, model.num_classes), default=0)}
     options = {
-        **labels,
-        "temperature": Input((), "float32", "positive and finite", _positive, default=1.0),
-        "top_k": Input((), "int32", "at least 0", lambda x: x >= 0, default=0),
-        "top_p": Input((), "float32", "in (0, 1]", lambda x: (x > 0) & (x <= 1), default=1.0),
+        name: Input((), rule.dtype, rule.text, rule.holds, rule.neutral)
+        for name, rule in RULES.items()
     }
 
     def request(inputs, uniforms):
-        options = {key: inputs[key] for key in ("temperature", "top_k", "top_p")}
-        return {"request": {**options, "uniforms": uniforms}, "labels": inputs.get("labels")}
+        given = {name: inputs[name] for name in options}
+        return {
+            "request": {"options": given, "uniforms": uniforms},
+            "labels": inputs.get("labels"),
+        }
 
     @functools.partial(tf.function, autograph=False)  # one graph for two signatures
     def generate(rows):
@@ -288,9 +288,9 @@ def _generator_signatures(model):
         return {"log_prob": model.log_prob_tensors({"labels": None, **inputs})}
 
     return {
-        "sample": (sample, {**seed, **options}),
-        "sample_from_noise": (sample_from_noise, {**noise, **options}),
-        "complete": (complete, {**images, **mask, **seed, **options}),
+        "sample": (sample, {**seed, **labels, **options}),
+        "sample_from_noise": (sample_from_noise, {**noise, **labels, **options}),
+        "complete": (complete, {**images, **mask, **seed, **labels, **options}),
         "log_prob": (log_prob, {**images, **labels}),
         **_vqvae_signatures(model.vqvae),
     }
@@ -320,8 +320,3 @@ def _noise(seed, vqvae):
 
 def _between(low, high):
     return lambda x: (x >= low) & (x < high)
-
-
-def _positive(x):
-    # Smaller ones are flushed to zero on the way.
-    return (x >= np.finfo("float32").tiny) & (x <= np.finfo("float32").max)

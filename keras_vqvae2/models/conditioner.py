@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_vqvae2 import checks
 from keras_vqvae2.layers import ResidualStack
 
 
@@ -34,7 +35,16 @@ def build_conditioner(
     Returns:
         `keras.Model` of a dictionary with `"context"` and `"labels"` as they are given, to
         `[B, H, W, E]`, or `[B, 1, 1, E]` without context; None without either.
+
+    Raises:
+        ValueError: if `num_blocks` is negative, or there is no context for them.
     """
+    num_blocks = checks.non_negative_int("num_conditioning_blocks", num_blocks)
+    if num_blocks and context_shape is None:
+        raise ValueError(
+            "`num_conditioning_blocks` must be 0 for a model without context. "
+            f"Received: num_conditioning_blocks={num_blocks}"
+        )
     inputs, conditions = {}, []
     if context_shape is not None:
         inputs["context"] = keras.Input(context_shape, dtype="int32", name="context")

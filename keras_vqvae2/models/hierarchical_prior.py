@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_vqvae2 import checks
-from keras_vqvae2.losses import code_nll, smoothed_code_nll, weighted_mean
+from keras_vqvae2.losses import code_nll
 from keras_vqvae2.metrics import BitsPerDim
 from keras_vqvae2.models.levels import code_names, level_names, per_level
 from keras_vqvae2.models.pixelcnn import PixelCNN
@@ -14,11 +14,16 @@ from keras_vqvae2.training import CheckedFit, TrainStep
 
 @keras.saving.register_keras_serializable("keras_vqvae2")
 class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
-    """A PixelCNN for the coarsest level, and for each finer one a PixelCNN given the coarser.
+    """A prior for the coarsest level, and for each finer one a prior given the next coarser.
 
     ```
     log p(codes) = log p(top) + log p(bottom | top)
     ```
+
+    `from_vqvae` builds a `PixelCNN` for each level. The constructor puts together level priors of
+    any kind: a `keras.Model` of what a `PixelCNN` takes, with its attributes `code_shape`,
+    `num_embeddings`, `context_shape`, `context_num_embeddings` and `num_classes`, and its methods
+    `compute_loss`, `log_prob_tensors` and `sample_tensors`.
 
     It is trained with `fit` on datasets of `((top, bottom), labels)` or `(top, bottom)`, or on such
     arrays. All levels learn at once; each has weights of its own. Logs: `loss` (the sum over the
@@ -26,18 +31,8 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
     `<level>_bits_per_code`.
 
     Args:
-        code_shapes: grids `(H_l, W_l)` of the levels, coarse to fine; each divides the next.
-        num_embeddings: the number of codes, of all levels or one a level.
-        filters: of the PixelCNNs, of all levels or one a level.
-        num_blocks: of the PixelCNNs, of all levels or one a level.
-        num_classes: the number of class labels; None for an unconditional prior.
-        dropout: rate while training, of all levels or one a level.
-        two_stream: see `PixelCNN`, of all levels or one a level.
-        num_attention_blocks: see `PixelCNN`, of all levels or one a level.
-        num_heads: see `PixelCNN`, of all levels or one a level.
-        num_conditioning_blocks: see `PixelCNN`, of all levels with a coarser one.
-        label_smoothing: share of the training targets that is spread over all codes, in [0, 1).
-        dtype: policy of the layers; None for the global one.
+        level_priors: the levels' priors, coarse to fine: the first without context, each other one
+            with the grid of the one before as its context.
         name: of the model.
 
     Call arguments:
@@ -49,105 +44,47 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
         Dictionary under the same names: logits, float32 `[B, H_l, W_l, K_l]`.
 
     Raises:
-        ValueError: if an argument is out of its range.
+        ValueError: if there is no level, or a level does not fit the one before.
 
     Reference:
         Razavi et al. 2019, "Generating Diverse High-Fidelity Images with VQ-VAE-2", section 3.2.
 
     Example:
 
-    >>> priors = HierarchicalPrior(((2, 2), (4, 4)), num_embeddings=8, filters=16, num_blocks=2)
-    >>> top, bottom = priors.sample(3, seed=0)
-    >>> top.shape, bottom.shape
-    ((3, 2, 2), (3, 4, 4))
+    >>> from keras_vqvae2.models import PixelCNN
+    >>> top = PixelCNN((2, 2), num_embeddings=8, filters=16, num_blocks=2)
+    >>> bottom = PixelCNN((4, 4), num_embeddings=8, filters=16, num_blocks=2, context_shape=(2, 2))
+    >>> priors = HierarchicalPrior([top, bottom])
+    >>> [codes.shape for codes in priors.sample(3, seed=0)]
+    [(3, 2, 2), (3, 4, 4)]
     """
 
-    def __init__(
-        self,
-        code_shapes,
-        num_embeddings=512,
-        filters=256,
-        num_blocks=16,
-        num_classes=None,
-        dropout=0.0,
-        two_stream=False,
-        num_attention_blocks=0,
-        num_heads=4,
-        num_conditioning_blocks=0,
-        label_smoothing=0.0,
-        dtype=None,
-        name=None,
-    ):
-        code_shapes = tuple(tuple(shape) for shape in code_shapes)
-        num_levels = len(code_shapes)
-        if num_levels < 1:
-            raise ValueError(
-                f"`code_shapes` must hold at least one grid. Received: code_shapes={code_shapes}"
-            )
-        codebook_sizes = per_level("num_embeddings", num_embeddings, num_levels)
-        options = {
-            key: per_level(key, value, num_levels)
-            for key, value in {
-                "filters": filters,
-                "num_blocks": num_blocks,
-                "dropout": dropout,
-                "two_stream": two_stream,
-                "num_attention_blocks": num_attention_blocks,
-                "num_heads": num_heads,
-            }.items()
-        }
-        names, keys = level_names(num_levels), code_names(num_levels)
-        policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
-
-        # Layers
-        level_priors = [
-            PixelCNN(
-                code_shapes[level],
-                codebook_sizes[level],
-                context_shape=code_shapes[level - 1] if level else None,
-                context_num_embeddings=codebook_sizes[level - 1] if level else None,
-                num_conditioning_blocks=num_conditioning_blocks if level else 0,
-                num_classes=num_classes,
-                label_smoothing=label_smoothing,
-                dtype=policy,
-                name=f"{names[level]}_prior",
-                **{key: values[level] for key, values in options.items()},
-            )
-            for level in range(num_levels)
-        ]
-
-        # Functional model
+    def __init__(self, level_priors, name=None):
+        level_priors = list(level_priors)
+        _check_levels(level_priors)
+        names, keys = level_names(len(level_priors)), code_names(len(level_priors))
+        classes = [prior.num_classes for prior in level_priors if prior.num_classes is not None]
         inputs = {
-            key: keras.Input(shape, dtype="int32", name=key)
-            for key, shape in zip(keys, code_shapes, strict=True)
+            key: keras.Input(prior.code_shape, dtype="int32", name=key)
+            for key, prior in zip(keys, level_priors, strict=True)
         }
-        if num_classes is not None:
+        if classes:
             inputs["labels"] = keras.Input((), dtype="int32", name="labels")
         outputs = {
-            keys[level]: prior(_level_inputs(inputs, keys, level))
-            for level, prior in enumerate(level_priors)
+            key: prior(_level_inputs(inputs, keys, level, prior))
+            for level, (key, prior) in enumerate(zip(keys, level_priors, strict=True))
         }
         super().__init__(inputs, outputs, name=name)
 
-        # Config
-        self.code_shapes = code_shapes
-        self.num_embeddings = codebook_sizes
-        self.filters = options["filters"]
-        self.num_blocks = options["num_blocks"]
-        self.num_classes = num_classes
-        self.dropout = options["dropout"]
-        self.two_stream = options["two_stream"]
-        self.num_attention_blocks = options["num_attention_blocks"]
-        self.num_heads = options["num_heads"]
-        self.num_conditioning_blocks = num_conditioning_blocks
-        self.label_smoothing = level_priors[0].label_smoothing
-        # Of the model too: `compile` scales the loss by it.
-        self.dtype_policy = self._policy = policy
-
-        self.level_names = names
         self.level_priors = level_priors
+        self.level_names = names
+        self.code_shapes = tuple(tuple(prior.code_shape) for prior in level_priors)
+        self.num_embeddings = tuple(prior.num_embeddings for prior in level_priors)
+        self.num_classes = classes[0] if classes else None
+        # `compile` scales the loss of a float16 model by it.
+        self.dtype_policy = level_priors[0].dtype_policy
         self._keys = keys
-        grid_sizes = [height * width for height, width in code_shapes]
+        grid_sizes = [height * width for height, width in self.code_shapes]
         self._bits = BitsPerDim(sum(grid_sizes), name="bits_per_code")
         self._level_bits = [
             BitsPerDim(size, name=f"{level}_bits_per_code")
@@ -159,17 +96,71 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
         )
 
     @classmethod
-    def from_vqvae(cls, vqvae, **kwargs):
-        """Build a prior for the codes of a VQ-VAE-2.
+    def from_vqvae(cls, vqvae, *, name=None, **options):
+        """Build a prior for the codes of a VQ-VAE-2, of a `PixelCNN` for each level.
 
         Args:
             vqvae: a `VQVAE2`.
-            **kwargs: further arguments of `HierarchicalPrior`.
+            name: of the model.
+            **options: further arguments of `PixelCNN`, each of all levels or one a level, coarse to
+                fine. `num_conditioning_blocks` of all levels means all with a coarser one.
 
         Returns:
             `HierarchicalPrior` with the grids and codebook sizes of `vqvae`.
+
+        Raises:
+            ValueError: if an option is out of its range, or of another number of levels.
+
+        Example:
+
+        ```python
+        priors = HierarchicalPrior.from_vqvae(vqvae, filters=256, num_blocks=(20, 12))
+        ```
         """
-        return cls(vqvae.code_shapes, vqvae.num_embeddings, **kwargs)
+        return cls.from_code_shapes(vqvae.code_shapes, vqvae.num_embeddings, name=name, **options)
+
+    @classmethod
+    def from_code_shapes(cls, code_shapes, num_embeddings=512, *, name=None, **options):
+        """Build a prior of a `PixelCNN` for each level, from their grids.
+
+        Args:
+            code_shapes: grids `(H_l, W_l)` of the levels, coarse to fine; each divides the next.
+            num_embeddings: the number of codes, of all levels or one a level.
+            name: of the model.
+            **options: as of `from_vqvae`.
+
+        Returns:
+            `HierarchicalPrior`.
+
+        Raises:
+            ValueError: as of `from_vqvae`.
+
+        Example:
+
+        >>> shapes = ((2, 2), (4, 4))
+        >>> priors = HierarchicalPrior.from_code_shapes(shapes, 8, filters=8, num_blocks=1)
+        >>> priors.level_names
+        ('top', 'bottom')
+        """
+        num_levels = len(code_shapes)
+        blocks = options.get("num_conditioning_blocks", 0)
+        if num_levels and not isinstance(blocks, (tuple, list)):
+            # The coarsest level has nothing that they could work on.
+            options["num_conditioning_blocks"] = (0, *[blocks] * (num_levels - 1))
+        options = {
+            key: per_level(key, value, num_levels)
+            for key, value in {"num_embeddings": num_embeddings, **options}.items()
+        }
+        level_priors = []
+        for level, level_name in enumerate(level_names(num_levels)):
+            context = {}
+            if level:
+                context["context_shape"] = code_shapes[level - 1]
+                context["context_num_embeddings"] = options["num_embeddings"][level - 1]
+            own = {key: values[level] for key, values in options.items()}
+            prior = PixelCNN(code_shapes[level], **own, **context, name=f"{level_name}_prior")
+            level_priors.append(prior)
+        return cls(level_priors, name=name)
 
     def log_prob(self, codes, labels=None, batch_size=64):
         """Return the log-likelihood of the codes of each image, level by level.
@@ -194,11 +185,9 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
         num_samples,
         labels=None,
         seed=None,
-        temperature=1.0,
-        top_k=None,
-        top_p=None,
         batch_size=64,
         callback=None,
+        **options,
     ):
         """Draw the codes of whole images, coarse to fine.
 
@@ -208,11 +197,9 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
             num_samples: how many images.
             labels: int array `[num_samples]` or one integer, if the prior is by class.
             seed: integer; None for another result at each call.
-            temperature: see `PixelCNN.sample`.
-            top_k: see `PixelCNN.sample`.
-            top_p: see `PixelCNN.sample`.
             batch_size: images drawn at a time, a power of two.
             callback: callable `(done, total)` after each chunk, or None.
+            **options: of `SamplingOptions`.
 
         Returns:
             Tuple of int32 arrays `[num_samples, H_l, W_l]`, coarse to fine.
@@ -220,7 +207,7 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
         Raises:
             ValueError: if an argument is out of its range.
         """
-        request = sample_request(num_samples, seed, temperature, top_k, top_p)
+        request = sample_request(num_samples, seed, **options)
         labels = checks.labels(labels, self.num_classes, num_samples)
         rows = {"request": request, "labels": labels}
         return run_in_chunks(self._sample, rows, limit=batch_size, callback=callback)
@@ -228,7 +215,7 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
     def log_prob_tensors(self, inputs):
         """Return a tuple of log-likelihoods `[B]` of a dictionary of inputs within a graph."""
         return tuple(
-            prior.log_prob_tensors(_level_inputs(inputs, self._keys, level))
+            prior.log_prob_tensors(_level_inputs(inputs, self._keys, level, prior))
             for level, prior in enumerate(self.level_priors)
         )
 
@@ -244,10 +231,9 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
             `(codes, log_prob)`: a tuple of int32 tensors `[B, H_l, W_l]`, and their total
             log-likelihood, float32 `[B]`.
         """
-        inputs = {} if labels is None else {"labels": labels}
         codes, log_probs = [], []
         for level, prior in enumerate(self.level_priors):
-            condition = {"context": codes[-1], **inputs} if codes else inputs
+            condition = _condition(prior, codes[-1] if level else None, labels)
             level_known = None if known is None else known[level]
             drawn, log_prob = prior.sample_tensors(request, condition, level, level_known)
             codes.append(drawn)
@@ -277,16 +263,17 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
         return self(inputs, training=training)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Return the sum over the levels of the mean negative log-likelihood of a code, in nats.
-
-        While training it is that of the smoothed targets, if there is `label_smoothing`.
-        """
-        smoothing = self.label_smoothing if training else 0.0
-        nats = sum(
-            ops.mean(smoothed_code_nll(x[key], y_pred[key], smoothing), axis=(1, 2))
-            for key in self._keys
+        """Return the sum of the levels' losses: of each, the mean nats of a code."""
+        return sum(
+            prior.compute_loss(
+                _level_inputs(x, self._keys, level, prior),
+                None,
+                y_pred[key],
+                sample_weight,
+                training,
+            )
+            for level, (key, prior) in enumerate(zip(self._keys, self.level_priors, strict=True))
         )
-        return weighted_mean(nats, sample_weight)
 
     def update_metrics(self, x, outputs, sample_weight):
         """Update the prior's own metrics with a batch."""
@@ -322,36 +309,70 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
     def get_config(self):
         """Return the constructor's arguments."""
         return {
-            "code_shapes": self.code_shapes,
-            "num_embeddings": self.num_embeddings,
-            "filters": self.filters,
-            "num_blocks": self.num_blocks,
-            "num_classes": self.num_classes,
-            "dropout": self.dropout,
-            "two_stream": self.two_stream,
-            "num_attention_blocks": self.num_attention_blocks,
-            "num_heads": self.num_heads,
-            "num_conditioning_blocks": self.num_conditioning_blocks,
-            "label_smoothing": self.label_smoothing,
-            "dtype": keras.dtype_policies.serialize(self._policy),
+            "level_priors": [
+                keras.saving.serialize_keras_object(prior) for prior in self.level_priors
+            ],
             "name": self.name,
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """Build the prior that `get_config` describes."""
-        return cls(**config)
+        if "code_shapes" in config:
+            # Of 0.1.0, before a hierarchy was composed: the options of its PixelCNNs.
+            return cls.from_code_shapes(**config)
+        level_priors = [
+            keras.saving.deserialize_keras_object(prior, custom_objects=custom_objects)
+            for prior in config["level_priors"]
+        ]
+        return cls(level_priors, name=config["name"])
+
+
+def _check_levels(level_priors):
+    if not level_priors or not all(isinstance(prior, keras.Model) for prior in level_priors):
+        kinds = [type(prior).__name__ for prior in level_priors]
+        raise ValueError(
+            "`level_priors` must hold at least one model, such as a `PixelCNN`; `from_vqvae` "
+            f"builds one for each level of a VQVAE2. Received: {kinds}"
+        )
+    for level, prior in enumerate(level_priors):
+        coarser = level_priors[level - 1] if level else None
+        context = (prior.context_shape, prior.context_num_embeddings)
+        known = ((coarser.code_shape, coarser.num_embeddings) if level else None, (None, None))
+        if context not in known:
+            raise ValueError(
+                "`level_priors` must be coarse to fine, each with the grid and the codes of the "
+                f"one before as its context, or without. Received: level {level} with "
+                f"context_shape={context[0]}, context_num_embeddings={context[1]}"
+                + (
+                    f" after {coarser.code_shape} of {coarser.num_embeddings} codes"
+                    if level
+                    else ""
+                )
+            )
+    classes = {prior.num_classes for prior in level_priors} - {None}
+    if len(classes) > 1:
+        raise ValueError(
+            "`level_priors` must have the same num_classes, or none. "
+            f"Received: {[prior.num_classes for prior in level_priors]}"
+        )
 
 
 def _is_sequence(data):
     return isinstance(data, (tuple, list))
 
 
-def _level_inputs(inputs, keys, level):
-    """The inputs of one level's PixelCNN: its codes, the coarser level's, the labels."""
-    result = {"codes": inputs[keys[level]]}
-    if level:
-        result["context"] = inputs[keys[level - 1]]
-    if "labels" in inputs:
-        result["labels"] = inputs["labels"]
-    return result
+def _condition(prior, coarser, labels):
+    """What a level's prior is given beside its own codes: the coarser level's, the labels."""
+    given = {}
+    if prior.context_shape is not None:
+        given["context"] = coarser
+    if prior.num_classes is not None:
+        given["labels"] = labels
+    return given
+
+
+def _level_inputs(inputs, keys, level, prior):
+    """The inputs of one level's prior, from those of the hierarchy."""
+    coarser = inputs[keys[level - 1]] if level else None
+    return {"codes": inputs[keys[level]], **_condition(prior, coarser, inputs.get("labels"))}

@@ -108,13 +108,11 @@ class ImageGenerator(keras.Model):
         num_samples,
         labels=None,
         seed=None,
-        temperature=1.0,
-        top_k=None,
-        top_p=None,
         candidates=1,
         score_fn=None,
         batch_size=64,
         callback=None,
+        **options,
     ):
         """Generate images: codes from the prior, coarse to fine, then the decoder.
 
@@ -125,16 +123,13 @@ class ImageGenerator(keras.Model):
             num_samples: how many images.
             labels: int array `[num_samples]` or one integer, if the prior is by class.
             seed: integer; None for another result at each call.
-            temperature: positive float, or one an image: below 1 likelier, above 1 more varied.
-            top_k: draw among the `top_k` likeliest codes only; None for all.
-            top_p: draw among the likeliest codes that together reach this probability; None for
-                all.
             candidates: images drawn for each image returned.
             score_fn: callable `(images uint8 [B, H, W, C], labels int32 [B] or None) -> [B]`, where
                 higher is better; None for the log-likelihood of the codes.
             batch_size: images generated at a time, a power of two.
             callback: callable `(done, total)` after each chunk of each candidate, counted in
                 images; or None.
+            **options: of `SamplingOptions`: `temperature`, `top_k`, `top_p`.
 
         Returns:
             uint8 array `[num_samples, H, W, C]`.
@@ -148,7 +143,7 @@ class ImageGenerator(keras.Model):
         best = None
         for candidate in range(candidates):
             seed = (low + ((high + candidate) << 32)) % 2**64
-            request = sample_request(num_samples, seed, temperature, top_k, top_p)
+            request = sample_request(num_samples, seed, **options)
             images, scores = run_in_chunks(
                 self._generate,
                 {"request": request, "labels": labels},
@@ -229,11 +224,9 @@ class ImageGenerator(keras.Model):
         mask,
         labels=None,
         seed=None,
-        temperature=1.0,
-        top_k=None,
-        top_p=None,
         batch_size=64,
         callback=None,
+        **options,
     ):
         """Keep what is known of images and sample the rest; outpainting is the same call.
 
@@ -255,11 +248,9 @@ class ImageGenerator(keras.Model):
             mask: bool array `[H, W]` or `[B, H, W]`: true where the pixel is known.
             labels: int array `[B]` or one integer, if the prior is by class.
             seed: integer; None for another result at each call.
-            temperature: see `generate`.
-            top_k: see `generate`.
-            top_p: see `generate`.
             batch_size: images at a time, a power of two.
             callback: callable `(done, total)` after each chunk, or None.
+            **options: of `SamplingOptions`.
 
         Returns:
             uint8 array `[B, H, W, C]`. With nothing known it equals `generate`, with everything
@@ -271,7 +262,7 @@ class ImageGenerator(keras.Model):
         images = checks.images(images, self.image_shape)
         mask = checks.mask(mask, images.shape[:3])
         labels = checks.labels(labels, self.num_classes, len(images))
-        request = sample_request(len(images), seed, temperature, top_k, top_p)
+        request = sample_request(len(images), seed, **options)
         rows = {"request": request, "images": images, "mask": mask, "labels": labels}
         return run_in_chunks(self._complete, rows, limit=batch_size, callback=callback)
 

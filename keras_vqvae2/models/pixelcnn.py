@@ -6,7 +6,9 @@ from keras import ops
 from keras_vqvae2 import checks
 from keras_vqvae2.losses import code_nll, smoothed_code_nll, weighted_mean
 from keras_vqvae2.metrics import BitsPerDim
+from keras_vqvae2.models.arguments import KeptArguments, dtype_policy
 from keras_vqvae2.models.conditioner import build_conditioner
+from keras_vqvae2.models.head import apply, build_head
 from keras_vqvae2.models.trunk import Trunk
 from keras_vqvae2.sampling import (
     compile_function,
@@ -20,16 +22,20 @@ from keras_vqvae2.training import CheckedFit, TrainStep
 
 
 @keras.saving.register_keras_serializable("keras_vqvae2")
-class PixelCNN(TrainStep, CheckedFit, keras.Model):
+class PixelCNN(KeptArguments, TrainStep, CheckedFit, keras.Model):
     """Autoregressive distribution over grids of codes, in raster order.
 
-    Codes are embedded and pass a masked convolution A, gated residual blocks and two 1x1
-    convolutions to the logits of `K` codes at each position, which depend only on the codes before
-    it. A class label and a coarser grid of codes (the context, embedded and upsampled) are added
-    together and condition every block.
+    A conditioner, a trunk of causal layers and a head of two 1x1 convolutions:
 
-    That is the wiring of the specification. `two_stream`, `num_attention_blocks` and
-    `num_conditioning_blocks` change it for a better likelihood.
+    ```
+    codes            [H, W]        -> embedding [H, W, E] -> masked convolution A [H, W, C]
+                                   -> gated blocks [H, W, C] -> ReLU, 1x1, ReLU, 1x1 [H, W, K]
+    context, label   [H_c, W_c], 1 -> embeddings, upsampled, added [H, W, E] -> into every block
+    ```
+
+    The logits of a position depend on the codes before it alone. That is the wiring of the
+    specification; two streams, attention and a conditioning stack change it for a better
+    likelihood.
 
     It is trained with `fit` on dictionaries of inputs; logs: `loss` in nats a code and
     `bits_per_code`.
@@ -101,32 +107,15 @@ class PixelCNN(TrainStep, CheckedFit, keras.Model):
     ):
         code_shape = checks.sizes("code_shape", code_shape, "HW")
         num_embeddings = checks.positive_int("num_embeddings", num_embeddings)
-        num_blocks = checks.positive_int("num_blocks", num_blocks)
         embedding_dim = checks.positive_int("embedding_dim", embedding_dim or max(filters // 2, 1))
-        if context_shape is not None:
-            context_shape = checks.sizes("context_shape", context_shape, "HW")
-            if code_shape[0] % context_shape[0] or code_shape[1] % context_shape[1]:
-                raise ValueError(
-                    "`context_shape` must divide `code_shape`. "
-                    f"Received: context_shape={context_shape}, code_shape={code_shape}"
-                )
-            context_num_embeddings = context_num_embeddings or num_embeddings
+        context_shape = _context_shape(context_shape, code_shape)
+        context_num_embeddings = context_shape and (context_num_embeddings or num_embeddings)
         if num_classes is not None:
             num_classes = checks.positive_int("num_classes", num_classes)
-        num_attention_blocks = checks.non_negative_int("num_attention_blocks", num_attention_blocks)
-        num_conditioning_blocks = checks.non_negative_int(
-            "num_conditioning_blocks", num_conditioning_blocks
-        )
-        if num_conditioning_blocks and context_shape is None:
-            raise ValueError(
-                "`num_conditioning_blocks` must be 0 for a model without context. "
-                f"Received: num_conditioning_blocks={num_conditioning_blocks}"
-            )
         label_smoothing = checks.fraction("label_smoothing", label_smoothing)
-        policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
+        dtype = dtype_policy(dtype)
 
-        # Layers
-        embed = keras.layers.Embedding(num_embeddings, embedding_dim, dtype=policy, name="embed")
+        embed = keras.layers.Embedding(num_embeddings, embedding_dim, dtype=dtype, name="embed")
         trunk = Trunk(
             filters,
             num_blocks,
@@ -135,13 +124,9 @@ class PixelCNN(TrainStep, CheckedFit, keras.Model):
             two_stream,
             num_attention_blocks,
             num_heads,
-            policy,
+            dtype,
         )
-        hidden = keras.layers.Dense(filters, activation="relu", dtype=policy, name="hidden")
-        to_logits = keras.layers.Dense(num_embeddings, dtype="float32", name="to_logits")
-
-        # Functional models
-        inputs = {"codes": keras.Input(code_shape, dtype="int32", name="codes")}
+        head = build_head(filters, num_embeddings, dtype)
         conditioner = build_conditioner(
             code_shape,
             embedding_dim,
@@ -149,39 +134,21 @@ class PixelCNN(TrainStep, CheckedFit, keras.Model):
             context_num_embeddings,
             num_conditioning_blocks,
             num_classes,
-            policy,
+            dtype,
         )
+        inputs = {"codes": keras.Input(code_shape, dtype="int32", name="codes")}
         condition = None
         if conditioner is not None:
             given = {x.name: x for x in conditioner.inputs}
             inputs.update(given)
             condition = conditioner(given)
-        features = trunk(embed(inputs["codes"]), condition)
-        super().__init__(inputs, to_logits(hidden(_relu(features))), name=name)
+        logits = apply(head, trunk(embed(inputs["codes"]), condition))
+        super().__init__(inputs, logits, name=name)
 
-        # Config
-        self.code_shape = code_shape
-        self.num_embeddings = num_embeddings
-        self.filters = filters
-        self.num_blocks = num_blocks
-        self.kernel_size = kernel_size
-        self.embedding_dim = embedding_dim
-        self.context_shape = context_shape
-        self.context_num_embeddings = context_num_embeddings
-        self.num_classes = num_classes
-        self.dropout = dropout
-        self.two_stream = two_stream
-        self.num_attention_blocks = num_attention_blocks
-        self.num_heads = num_heads
-        self.num_conditioning_blocks = num_conditioning_blocks
-        self.label_smoothing = label_smoothing
-        # Of the model too: `compile` scales the loss by it.
-        self.dtype_policy = self._policy = policy
-
+        self.keep_arguments(PixelCNN, locals())
         self.conditioner = conditioner
+        self._embed, self._trunk, self._head = embed, trunk, head
         self._bits = BitsPerDim(code_shape[0] * code_shape[1], name="bits_per_code")
-        self._embed, self._trunk = embed, trunk
-        self._head = (_relu, hidden, to_logits)
         self._log_prob = compile_function(self, self.log_prob_tensors)
         self._sample = compile_function(
             self, lambda rows: self.sample_tensors(rows["request"], rows["inputs"])[0]
@@ -215,11 +182,9 @@ class PixelCNN(TrainStep, CheckedFit, keras.Model):
         context=None,
         labels=None,
         seed=None,
-        temperature=1.0,
-        top_k=None,
-        top_p=None,
         cached=True,
         batch_size=64,
+        **options,
     ):
         """Draw grids of codes, position by position in raster order.
 
@@ -230,13 +195,10 @@ class PixelCNN(TrainStep, CheckedFit, keras.Model):
             context: int array `[num_samples, H_c, W_c]`, if the model has a context.
             labels: int array `[num_samples]` or one integer, if the model has classes.
             seed: integer; None for another result at each call.
-            temperature: positive float, or one a grid: below 1 likelier, above 1 more varied.
-            top_k: draw among the `top_k` likeliest codes only; None for all.
-            top_p: draw among the likeliest codes that together reach this probability; None for
-                all.
             cached: whether each activation is computed once and kept while it is needed. Without
                 it the whole network runs for each position: the same codes, slowly.
             batch_size: grids drawn at a time, a power of two.
+            **options: of `SamplingOptions`.
 
         Returns:
             int32 array `[num_samples, H, W]`.
@@ -244,7 +206,7 @@ class PixelCNN(TrainStep, CheckedFit, keras.Model):
         Raises:
             ValueError: if an argument does not fit the model.
         """
-        request = sample_request(num_samples, seed, temperature, top_k, top_p)
+        request = sample_request(num_samples, seed, **options)
         inputs = self._check_condition(context, labels, num_samples)
         function = self._sample if cached else self._sample_plainly
         return run_in_chunks(function, {"request": request, "inputs": inputs}, limit=batch_size)
@@ -332,9 +294,7 @@ class PixelCNN(TrainStep, CheckedFit, keras.Model):
         if condition is not None:
             condition = condition[0] if condition.shape[0] == 1 else ops.take(condition, row, 0)
         x, cache = self._trunk.step(rows, last, cache, index, self.code_shape[1], condition)
-        for layer in self._head:
-            x = layer(x)
-        return x, cache
+        return apply(self._head, x), cache
 
     def _embedded_rows_above(self, codes, row):
         """The embedded rows that the first convolution sees: zeros above the grid."""
@@ -410,35 +370,15 @@ class PixelCNN(TrainStep, CheckedFit, keras.Model):
         labels = checks.labels(labels, self.num_classes, batch_size)
         return inputs if labels is None else {**inputs, "labels": labels}
 
-    def get_config(self):
-        """Return the constructor's arguments."""
-        return {
-            "code_shape": self.code_shape,
-            "num_embeddings": self.num_embeddings,
-            "filters": self.filters,
-            "num_blocks": self.num_blocks,
-            "kernel_size": self.kernel_size,
-            "embedding_dim": self.embedding_dim,
-            "context_shape": self.context_shape,
-            "context_num_embeddings": self.context_num_embeddings,
-            "num_classes": self.num_classes,
-            "dropout": self.dropout,
-            "two_stream": self.two_stream,
-            "num_attention_blocks": self.num_attention_blocks,
-            "num_heads": self.num_heads,
-            "num_conditioning_blocks": self.num_conditioning_blocks,
-            "label_smoothing": self.label_smoothing,
-            "dtype": keras.dtype_policies.serialize(self._policy),
-            "name": self.name,
-        }
 
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        """Build the model that `get_config` describes."""
-        return cls(**config)
-
-
-def _relu(x):
-    # Not `relu`: TensorFlow 2.21's graph optimizer tries to fuse that with the residual sum before
-    # it, fails with an error in the log, and gives up on the graph.
-    return ops.maximum(x, 0.0)
+def _context_shape(context_shape, code_shape):
+    """The checked grid of the context, or None."""
+    if context_shape is None:
+        return None
+    context_shape = checks.sizes("context_shape", context_shape, "HW")
+    if code_shape[0] % context_shape[0] or code_shape[1] % context_shape[1]:
+        raise ValueError(
+            "`context_shape` must divide `code_shape`. "
+            f"Received: context_shape={context_shape}, code_shape={code_shape}"
+        )
+    return context_shape

@@ -1,5 +1,6 @@
 """The causal layers of a PixelCNN, from embedded codes to features."""
 
+from keras_vqvae2 import checks
 from keras_vqvae2.layers import (
     CausalAttention,
     GatedResidualBlock,
@@ -39,6 +40,8 @@ class Trunk:
         num_heads,
         policy,
     ):
+        num_blocks = checks.positive_int("num_blocks", num_blocks)
+        num_attention_blocks = checks.non_negative_int("num_attention_blocks", num_attention_blocks)
         self.input_conv = MaskedConv2D(
             filters, INPUT_KERNEL, mask_type="A", dtype=policy, name="input_conv"
         )

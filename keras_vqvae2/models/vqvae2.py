@@ -5,10 +5,12 @@ import numpy as np
 from keras import ops
 
 from keras_vqvae2 import checks
-from keras_vqvae2.layers import DiscretizedLogistic, VectorQuantizer
+from keras_vqvae2.layers import DiscretizedLogistic
 from keras_vqvae2.losses import absolute_error, squared_error, weighted_mean
 from keras_vqvae2.metrics import BitsPerDim, CodebookUsage, Perplexity
+from keras_vqvae2.models.arguments import KeptArguments, dtype_policy
 from keras_vqvae2.models.coders import Coders
+from keras_vqvae2.models.level_stack import LevelStack
 from keras_vqvae2.models.levels import level_names, per_level
 from keras_vqvae2.ops import pixels_to_signal, signal_to_pixels
 from keras_vqvae2.sampling import compile_function, run_in_chunks
@@ -16,12 +18,20 @@ from keras_vqvae2.training import CheckedFit, TrainStep
 
 
 @keras.saving.register_keras_serializable("keras_vqvae2")
-class VQVAE2(TrainStep, CheckedFit, keras.Model):
+class VQVAE2(KeptArguments, TrainStep, CheckedFit, keras.Model):
     """Encodes images as grids of discrete codes, coarse to fine, and decodes them.
 
     Encoders follow one another from the pixels to the coarsest level; each level's features are
     projected to `D` channels and quantized. Decoders go back: each takes what the coarser one
-    gave, beside its own level's quantized map, and upsamples it.
+    gave, beside its own level's quantized map, and upsamples it. With two levels:
+
+    ```
+    images                  [H, W, C]     -> bottom encoder [H/4, W/4, F] -> top encoder
+    top features            [H/8, W/8, F] -> projection, quantizer: codes [H/8, W/8], vectors
+    top vectors             [H/8, W/8, D] -> top decoder [H/4, W/4, F/2]: what the top says
+    bottom features         [H/4, W/4, F] -> projection (corrected by what the top says), quantizer
+    what the top says, beside the bottom's vectors [H/4, W/4, F/2 + D] -> bottom decoder [H, W, C]
+    ```
 
     Calling the model gives the reconstruction. It is trained with `fit(images)` on the mean squared
     error of the signal in [-1, 1], or another `reconstruction_loss`, plus the commitment losses.
@@ -99,113 +109,41 @@ class VQVAE2(TrainStep, CheckedFit, keras.Model):
         strides = _strides(strides, num_levels, image_shape)
         filters = checks.even("filters", filters)
         residual_filters = residual_filters or filters // 2
-        embedding_dims = per_level("embedding_dim", embedding_dim, num_levels)
-        codebook_sizes = per_level("num_embeddings", num_embeddings, num_levels)
-        names = level_names(num_levels)
+        embedding_dim = per_level("embedding_dim", embedding_dim, num_levels)
+        num_embeddings = per_level("num_embeddings", num_embeddings, num_levels)
         checks.one_of("reconstruction_loss", reconstruction_loss, RECONSTRUCTION_LOSSES)
-        policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
+        quantizer_options = dict(quantizer_options or {})
+        dtype = dtype_policy(dtype)
 
-        # Layers
-        coders = Coders(filters, num_residual_blocks, residual_filters, policy)
-        encoders = [coders.encoder(f"{n}_encoder", s) for n, s in zip(names, strides, strict=True)]
-        projections = [
-            keras.layers.Conv2D(size, 1, dtype=policy, name=f"{level}_projection")
-            for level, size in zip(names, embedding_dims, strict=True)
-        ]
-        quantizers = [
-            VectorQuantizer(
-                num_embeddings=codebook_sizes[level],
-                embedding_dim=embedding_dims[level],
-                decay=decay,
-                commitment_cost=commitment_cost,
-                dtype=policy,
-                name=f"{names[level]}_quantizer",
-                **(quantizer_options or {}),
-            )
-            for level in range(num_levels)
-        ]
-        decoders = [
-            coders.decoder(f"{names[level]}_decoder", strides[level])
-            for level in range(num_levels - 1)
-        ]
-        decoders.append(coders.decoder(f"{names[-1]}_decoder", strides[-1], image_shape[-1]))
-        corrections = [
-            keras.layers.Conv2D(size, 1, use_bias=False, dtype=policy, name=f"{level}_correction")
-            for level, size in zip(names[1:], embedding_dims[1:], strict=True)
-            if condition_on_coarser
-        ]
-
-        # Functional models
+        levels = LevelStack(
+            level_names(num_levels),
+            Coders(filters, num_residual_blocks, residual_filters, dtype),
+            strides,
+            image_shape[-1],
+            embedding_dim,
+            num_embeddings,
+            condition_on_coarser,
+            {"decay": decay, "commitment_cost": commitment_cost, **quantizer_options},
+        )
+        encoder = _encoder(levels, image_shape)
+        decoder = _decoder(levels, encoder)
         images = keras.Input(image_shape, name="images")
-        x = keras.layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32", name="signal")(images)
-        features = []
-        for encode, project in reversed(list(zip(encoders, projections, strict=True))):
-            x = encode(x)
-            features.insert(0, project(x))
-        encoder = keras.Model(images, features, name="encoder")
+        outputs = _training_outputs(levels, encoder, images, reconstruction_loss)
+        super().__init__(images, outputs["reconstruction"], name=name)
 
-        maps = [keras.Input(x.shape[1:], name=n) for n, x in zip(names, features, strict=True)]
-        x = decoders[0](maps[0])
-        for decode, quantized in zip(decoders[1:], maps[1:], strict=True):
-            x = decode(keras.layers.Concatenate(dtype=policy)([x, quantized]))
-        decoder = keras.Model(maps, x, name="decoder")
-
-        images = keras.Input(image_shape, name="images")
-        features = _as_list(encoder(images))
-        levels = [quantizers[0](features[0])]
-        x = levels[0]["quantized"]
-        for level in range(1, num_levels):
-            coarser = decoders[level - 1](x)
-            finer = features[level]
-            if condition_on_coarser:
-                finer = keras.layers.Add(dtype=policy)([finer, corrections[level - 1](coarser)])
-            levels.append(quantizers[level](finer))
-            x = keras.layers.Concatenate(dtype=policy)([coarser, levels[level]["quantized"]])
-        signal = decoders[-1](x)
-        pixels = keras.layers.Rescaling(127.5, offset=127.5, dtype="float32", name="pixels")(signal)
-        pixels = keras.layers.ReLU(max_value=255.0, dtype="float32", name="clip")(pixels)
-        super().__init__(images, pixels, name=name)
+        self.keep_arguments(VQVAE2, locals())
+        self.level_names = level_names(num_levels)
+        self.code_shapes = tuple(tuple(x.shape[1:3]) for x in _as_list(encoder.output))
+        self.encoder, self.decoder, self.quantizers = encoder, decoder, levels.quantizers
         # The same layers, with all that training needs.
-        outputs = {
-            "reconstruction": pixels,
-            "signal": signal,
-            "codes": [level["codes"] for level in levels],
-            "commitment_losses": [level["commitment_loss"] for level in levels],
-        }
-        if reconstruction_loss == "discretized_logistic":
-            outputs["pixel_nats"] = DiscretizedLogistic(name="pixel_likelihood")(
-                pixels_to_signal(images), signal
-            )
         self.training_graph = keras.Model(images, outputs, name="training_graph")
-
-        # Config
-        self.image_shape = image_shape
-        self.filters = filters
-        self.num_residual_blocks = num_residual_blocks
-        self.residual_filters = residual_filters
-        self.num_levels = num_levels
-        self.embedding_dim = embedding_dims
-        self.num_embeddings = codebook_sizes
-        self.decay = decay
-        self.commitment_cost = commitment_cost
-        self.strides = strides
-        self.condition_on_coarser = condition_on_coarser
-        self.reconstruction_loss = reconstruction_loss
-        self.quantizer_options = dict(quantizer_options or {})
-        # Of the model too: `compile` scales the loss by it.
-        self.dtype_policy = self._policy = policy
-
-        self.level_names = names
-        self.code_shapes = tuple(tuple(x.shape[1:3]) for x in features)
-        self.encoder = encoder
-        self.decoder = decoder
-        self.quantizers = quantizers
-        self._decoders, self._corrections = decoders, corrections
+        self._levels = levels
+        self._decoders, self._corrections = levels.decoders, levels.corrections
         self._mse = keras.metrics.Mean(name="reconstruction_mse")
         self._commitment = keras.metrics.Mean(name="commitment_loss")
         self._code_metrics = [
             [kind(size, name=f"{level}_{what}") for what, kind in _CODE_METRICS.items()]
-            for level, size in zip(names, codebook_sizes, strict=True)
+            for level, size in zip(self.level_names, num_embeddings, strict=True)
         ]
         self._pixel_bits = None
         if reconstruction_loss == "discretized_logistic":
@@ -223,21 +161,15 @@ class VQVAE2(TrainStep, CheckedFit, keras.Model):
             Tuple of int32 tensors `[B, H_l, W_l]`, coarse to fine.
         """
         features = _as_list(self.encoder(ops.cast(images, "float32"), training=False))
-        codes = [self.quantizers[0].encode(features[0])]
-        coarser = None
-        for level in range(1, self.num_levels):
-            finer = features[level]
-            if self.condition_on_coarser:
-                coarser = self._decode_level(level - 1, codes[-1], coarser)
-                finer = finer + self._corrections[level - 1](coarser)
-            codes.append(self.quantizers[level].encode(finer))
-        return tuple(codes)
+        codes = []
 
-    def _decode_level(self, level, codes, coarser):
-        """What the decoder of a level gives the next finer one, from what it got itself."""
-        x = self.quantizers[level].embed_codes(codes)
-        x = x if coarser is None else ops.concatenate([coarser, x], axis=-1)
-        return self._decoders[level](x, training=False)
+        def quantize(level, coarser):
+            quantizer = self.quantizers[level]
+            codes.append(quantizer.encode(self._levels.residual(features, level, coarser)))
+            return quantizer.embed_codes(codes[-1])
+
+        self._levels.down(quantize)
+        return tuple(codes)
 
     def decode_tensors(self, codes):
         """Decode a batch of codes within a graph.
@@ -354,31 +286,6 @@ class VQVAE2(TrainStep, CheckedFit, keras.Model):
         """Update the metrics of `compile`, which compare the reconstruction with the images."""
         return super().compute_metrics(x, ops.cast(x, "float32"), y_pred, sample_weight)
 
-    def get_config(self):
-        """Return the constructor's arguments."""
-        return {
-            "image_shape": self.image_shape,
-            "filters": self.filters,
-            "num_residual_blocks": self.num_residual_blocks,
-            "residual_filters": self.residual_filters,
-            "num_levels": self.num_levels,
-            "embedding_dim": self.embedding_dim,
-            "num_embeddings": self.num_embeddings,
-            "decay": self.decay,
-            "commitment_cost": self.commitment_cost,
-            "strides": self.strides,
-            "condition_on_coarser": self.condition_on_coarser,
-            "reconstruction_loss": self.reconstruction_loss,
-            "quantizer_options": self.quantizer_options,
-            "dtype": keras.dtype_policies.serialize(self._policy),
-            "name": self.name,
-        }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        """Build the model that `get_config` describes."""
-        return cls(**config)
-
 
 RECONSTRUCTION_LOSSES = ("mse", "l1", "discretized_logistic")
 _CODE_METRICS = {"usage": CodebookUsage, "perplexity": Perplexity}
@@ -387,6 +294,42 @@ _CODE_METRICS = {"usage": CodebookUsage, "perplexity": Perplexity}
 def _as_list(outputs):
     """The outputs of a functional model as a list; Keras unpacks a list of one."""
     return list(outputs) if isinstance(outputs, (tuple, list)) else [outputs]
+
+
+def _encoder(levels, image_shape):
+    """Functional model of images `[B, H, W, C]` to each level's features, coarse to fine."""
+    images = keras.Input(image_shape, name="images")
+    signal = keras.layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32", name="signal")(images)
+    return keras.Model(images, levels.features(signal), name="encoder")
+
+
+def _decoder(levels, encoder):
+    """Functional model of each level's quantized vectors, coarse to fine, to the signal."""
+    maps = [keras.Input(x.shape[1:]) for x in _as_list(encoder.output)]
+    signal = levels.decoders[-1](levels.down(lambda level, _: maps[level]))
+    return keras.Model(maps, signal, name="decoder")
+
+
+def _training_outputs(levels, encoder, images, reconstruction_loss):
+    """All that training needs of a batch of images."""
+    features, quantized = _as_list(encoder(images)), []
+
+    def quantize(level, coarser):
+        quantized.append(levels.quantizers[level](levels.residual(features, level, coarser)))
+        return quantized[level]["quantized"]
+
+    signal = levels.decoders[-1](levels.down(quantize))
+    pixels = keras.layers.Rescaling(127.5, offset=127.5, dtype="float32", name="pixels")(signal)
+    outputs = {
+        "reconstruction": keras.layers.ReLU(255.0, dtype="float32", name="clip")(pixels),
+        "signal": signal,
+        "codes": [level["codes"] for level in quantized],
+        "commitment_losses": [level["commitment_loss"] for level in quantized],
+    }
+    if reconstruction_loss == "discretized_logistic":
+        likelihood = DiscretizedLogistic(name="pixel_likelihood")
+        outputs["pixel_nats"] = likelihood(pixels_to_signal(images), signal)
+    return outputs
 
 
 def _strides(strides, num_levels, image_shape):

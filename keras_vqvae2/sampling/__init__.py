@@ -3,10 +3,13 @@
 from keras_vqvae2.sampling.categorical import draw_codes
 from keras_vqvae2.sampling.compiled import compile_function, run_in_chunks
 from keras_vqvae2.sampling.noise import uniform_noise
+from keras_vqvae2.sampling.options import RULES, SamplingOptions
 from keras_vqvae2.sampling.raster import raster_scan
 from keras_vqvae2.sampling.request import draw_for, request_noise, sample_request
 
 __all__ = [
+    "RULES",
+    "SamplingOptions",
     "compile_function",
     "draw_codes",
     "draw_for",

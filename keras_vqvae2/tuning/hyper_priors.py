@@ -151,8 +151,8 @@ class HyperHierarchicalPrior(_HyperPrior):
     >>> import keras_tuner
     >>> space = HyperHierarchicalPrior(((2, 2), (4, 4)), num_embeddings=16)
     >>> model = space.build(keras_tuner.HyperParameters())
-    >>> model.filters, model.num_blocks
-    ((32, 32), (2, 2))
+    >>> [(prior.filters, prior.num_blocks) for prior in model.level_priors]
+    [(32, 2), (32, 2)]
     """
 
     def __init__(self, code_shapes, num_embeddings, num_classes=None, **kwargs):
@@ -163,6 +163,6 @@ class HyperHierarchicalPrior(_HyperPrior):
 
     def make_model(self, architecture):
         """Return the `HierarchicalPrior` of a dictionary of arguments, not compiled."""
-        return HierarchicalPrior(
+        return HierarchicalPrior.from_code_shapes(
             self.code_shapes, self.num_embeddings, num_classes=self.num_classes, **architecture
         )

@@ -5,14 +5,23 @@ import numpy as np
 import pytest
 from tiny_models import every_grid, pearson, randomize
 
-from keras_vqvae2.models import VQVAE2, HierarchicalPrior
-from keras_vqvae2.sampling import compile_function, run_in_chunks, sample_request
+from keras_vqvae2.losses import code_nll
+from keras_vqvae2.models import VQVAE2, HierarchicalPrior, PixelCNN
+from keras_vqvae2.sampling import (
+    compile_function,
+    draw_codes,
+    request_noise,
+    run_in_chunks,
+    sample_request,
+)
 
 
 @pytest.fixture(scope="module")
 def prior():
     """Grids 1x1 and 2x2, two codes a level: 2 * 16 codes of an image, for each of two classes."""
-    model = HierarchicalPrior(((1, 1), (2, 2)), 2, filters=8, num_blocks=1, num_classes=2)
+    model = HierarchicalPrior.from_code_shapes(
+        ((1, 1), (2, 2)), 2, filters=8, num_blocks=1, num_classes=2
+    )
     model.compile(keras.optimizers.SGD(0.1))
     return randomize(model, seed=1)
 
@@ -112,7 +121,9 @@ def test_data_of_two_levels_with_labels(prior):
 
 
 def test_data_of_two_levels_without_labels():
-    model = randomize(HierarchicalPrior(((1, 1), (2, 2)), 2, filters=8, num_blocks=1))
+    model = randomize(
+        HierarchicalPrior.from_code_shapes(((1, 1), (2, 2)), 2, filters=8, num_blocks=1)
+    )
     model.compile("sgd")
     expected = close(expected_logs(model, (TOP, BOTTOM)))
     assert evaluate(model, (TOP, BOTTOM)) == expected
@@ -135,7 +146,9 @@ def test_tf_data_of_each_form(prior):
     assert evaluate_dataset(prior, dataset) == expected
     weighted = tf.data.Dataset.from_tensor_slices(((TOP, BOTTOM), LABELS, np.ones(8))).batch(4)
     assert evaluate_dataset(prior, weighted) == expected
-    plain = randomize(HierarchicalPrior(((1, 1), (2, 2)), 2, filters=8, num_blocks=1))
+    plain = randomize(
+        HierarchicalPrior.from_code_shapes(((1, 1), (2, 2)), 2, filters=8, num_blocks=1)
+    )
     plain.compile("sgd")
     expected = close(expected_logs(plain, (TOP, BOTTOM)))
     for data in ((TOP, BOTTOM), ((TOP, BOTTOM),), ((TOP, BOTTOM), LABELS)):
@@ -148,7 +161,9 @@ def evaluate_dataset(model, dataset):
 
 
 def test_one_level():
-    model = randomize(HierarchicalPrior(((2, 2),), 2, filters=8, num_blocks=1, num_classes=2))
+    model = randomize(
+        HierarchicalPrior.from_code_shapes(((2, 2),), 2, filters=8, num_blocks=1, num_classes=2)
+    )
     model.compile("sgd")
     expected = close(expected_logs(model, (BOTTOM,), LABELS))
     assert set(expected) == {"loss", "bits_per_code", "level_0_bits_per_code"}
@@ -159,7 +174,9 @@ def test_one_level():
 
 def test_three_levels_each_given_the_one_before():
     shapes = ((1, 1), (1, 2), (2, 4))
-    model = randomize(HierarchicalPrior(shapes, (2, 3, 4), filters=(4, 6, 8), num_blocks=1))
+    model = randomize(
+        HierarchicalPrior.from_code_shapes(shapes, (2, 3, 4), filters=(4, 6, 8), num_blocks=1)
+    )
     samples = model.sample(5, seed=0)
     assert [level.shape[1:] for level in samples] == list(shapes)
     levels = model.log_prob(samples)
@@ -212,7 +229,9 @@ def test_from_vqvae_takes_its_grids_and_codebooks():
 def test_config_keeps_the_policy_it_was_built_under():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        model = HierarchicalPrior(((1, 1), (2, 2)), (2, 3), filters=4, num_blocks=1, name="a")
+        model = HierarchicalPrior.from_code_shapes(
+            ((1, 1), (2, 2)), (2, 3), filters=4, num_blocks=1, name="a"
+        )
     finally:
         keras.config.set_dtype_policy("float32")
     copy = HierarchicalPrior.from_config(model.get_config())
@@ -224,7 +243,7 @@ def test_config_keeps_the_policy_it_was_built_under():
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"code_shapes": ()}, "`code_shapes` must hold at least one grid"),
+        ({"code_shapes": ()}, "`level_priors` must hold at least one model"),
         ({"code_shapes": ((2, 2), (3, 3))}, "`context_shape` must divide `code_shape`"),
         ({"num_embeddings": (2, 2, 2)}, "`num_embeddings` must be one value or 2 of them"),
         ({"filters": (8, 8, 8)}, "`filters` must be one value or 2 of them"),
@@ -234,7 +253,111 @@ def test_config_keeps_the_policy_it_was_built_under():
 def test_wrong_arguments_are_named(kwargs, message):
     options = {"code_shapes": ((1, 1), (2, 2)), "num_embeddings": 2, "filters": 4, "num_blocks": 1}
     with pytest.raises(ValueError, match=message):
-        HierarchicalPrior(**{**options, **kwargs})
+        HierarchicalPrior.from_code_shapes(**{**options, **kwargs})
+
+
+@pytest.mark.parametrize(
+    ("level_priors", "message"),
+    [
+        ([], r"`level_priors` must hold at least one model.*Received: \[\]"),
+        (((1, 1), (2, 2)), "`from_vqvae` builds one.*Received: .'tuple', 'tuple'"),
+        ([{"context_shape": (1, 1)}], "must be coarse to fine.*level 0 with context_shape=.1, 1"),
+        ([{}, {"context_shape": (2, 1)}], r"level 1 with.*after \(2, 2\) of 3 codes"),
+        (
+            [{}, {"context_shape": (2, 2), "context_num_embeddings": 4}],
+            "context_num_embeddings=4 after",
+        ),
+        ([{"num_classes": 2}, {"num_classes": 3}], r"the same num_classes.*Received: \[2, 3\]"),
+    ],
+)
+def test_levels_that_do_not_fit_are_named(level_priors, message):
+    if all(isinstance(options, dict) for options in level_priors):
+        level_priors = [
+            PixelCNN((2, 2), 3, filters=4, num_blocks=1, **options) for options in level_priors
+        ]
+    with pytest.raises(ValueError, match=message):
+        HierarchicalPrior(level_priors)
+
+
+@keras.saving.register_keras_serializable("tests")
+class Frequencies(keras.Model):
+    """A level prior of another kind: each code by its own frequency, whatever lies around it."""
+
+    context_shape = context_num_embeddings = num_classes = None
+
+    def __init__(self, code_shape, num_embeddings, name=None):
+        codes = keras.Input(code_shape, dtype="int32", name="codes")
+        logits = keras.layers.Embedding(num_embeddings, num_embeddings, name="logits")
+        super().__init__({"codes": codes}, logits(codes * 0), name=name)
+        self.code_shape, self.num_embeddings = code_shape, num_embeddings
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return keras.ops.mean(code_nll(x["codes"], y_pred))
+
+    def log_prob_tensors(self, inputs):
+        return -keras.ops.sum(code_nll(inputs["codes"], self(inputs)), axis=(1, 2))
+
+    def sample_tensors(self, request, condition_inputs, stream=0, known=None):
+        uniforms = request_noise(request, self.code_shape, stream)
+        flat = keras.ops.reshape(uniforms, (-1,))
+        logits = keras.ops.take(self.get_layer("logits").embeddings, flat * 0, axis=0)
+        codes = keras.ops.reshape(draw_codes(logits, flat), keras.ops.shape(uniforms))
+        return codes, self.log_prob_tensors({"codes": codes})
+
+    def get_config(self):
+        return {
+            "code_shape": self.code_shape,
+            "num_embeddings": self.num_embeddings,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(**config)
+
+
+def test_a_level_may_be_a_model_of_another_kind(tmp_path):
+    """The top by its frequencies, the bottom by a PixelCNN of a class, given the top."""
+    bottom = PixelCNN((2, 2), 2, filters=8, num_blocks=1, context_shape=(1, 1), num_classes=2)
+    model = randomize(HierarchicalPrior([Frequencies((1, 1), 2), bottom]), seed=1)
+    assert (model.num_classes, model.code_shapes) == (2, ((1, 1), (2, 2)))
+    top, bottom = model.log_prob(every_image(), labels=0)
+    assert np.exp((top + bottom).astype("float64")).sum() == pytest.approx(1.0, abs=1e-5)
+    drawn, _ = model.sample(4096, labels=0, seed=0, batch_size=4096)
+    frequency = np.exp(top.reshape(2, 16)[1, 0])
+    assert np.mean(drawn) == pytest.approx(frequency, abs=4 * (frequency / 4096) ** 0.5)
+    model.compile(keras.optimizers.SGD(0.1))
+    model.fit((TOP, BOTTOM), LABELS, verbose=0)
+    model.save(tmp_path / "prior.keras")
+    loaded = keras.saving.load_model(tmp_path / "prior.keras")
+    before, after = (each.log_prob(every_image(), labels=1) for each in (model, loaded))
+    np.testing.assert_allclose(after, before, atol=1e-6)
+
+
+def test_the_options_of_version_0_1_still_build_a_prior():
+    """A file of that version holds the options of all levels, and no level priors."""
+    config = {
+        "code_shapes": [[1, 1], [2, 2]],
+        "num_embeddings": [2, 3],
+        "filters": [4, 8],
+        "num_blocks": [1, 1],
+        "num_classes": 2,
+        "dropout": [0.1, 0.2],
+        "two_stream": [True, False],
+        "num_attention_blocks": [1, 0],
+        "num_heads": [2, 4],
+        "num_conditioning_blocks": 1,
+        "label_smoothing": 0.1,
+        "dtype": "float32",
+        "name": "prior",
+    }
+    model = HierarchicalPrior.from_config(config)
+    assert model.name == "prior"
+    for level, prior in enumerate(model.level_priors):
+        kept = prior.get_config()
+        for name in ("filters", "dropout", "two_stream", "num_attention_blocks", "num_heads"):
+            assert kept[name] == config[name][level]
+        assert (kept["num_conditioning_blocks"], kept["label_smoothing"]) == (level, 0.1)
 
 
 @pytest.mark.parametrize(

@@ -224,10 +224,10 @@ def test_wrong_arguments_are_named(generator, class_generator, images):
 
 
 def test_parts_that_do_not_fit_are_named(generator):
-    other = HierarchicalPrior(((1, 1), (4, 4)), 2, filters=4, num_blocks=1)
+    other = HierarchicalPrior.from_code_shapes(((1, 1), (4, 4)), 2, filters=4, num_blocks=1)
     with pytest.raises(ValueError, match="`prior` must have the code_shapes of `vqvae`"):
         ImageGenerator(generator.vqvae, other)
-    other = HierarchicalPrior(((1, 1), (2, 2)), 3, filters=4, num_blocks=1)
+    other = HierarchicalPrior.from_code_shapes(((1, 1), (2, 2)), 3, filters=4, num_blocks=1)
     with pytest.raises(ValueError, match="`prior` must have the num_embeddings of `vqvae`"):
         ImageGenerator(generator.vqvae, other)
 

@@ -8,10 +8,10 @@ def test_a_request_has_one_entry_an_image():
     request = sample_request(3, seed=2**32 + 7, temperature=0.5, top_k=4, top_p=0.9)
     np.testing.assert_array_equal(request["seed"], [[7, 7, 7], [1, 1, 1]])
     np.testing.assert_array_equal(request["index"], [0, 1, 2])
-    np.testing.assert_array_equal(request["temperature"], np.float32([0.5] * 3))
-    np.testing.assert_array_equal(request["top_k"], [4] * 3)
-    np.testing.assert_array_equal(request["top_p"], np.float32([0.9] * 3))
-    assert request["top_k"].dtype == np.int32
+    np.testing.assert_array_equal(request["options"]["temperature"], np.float32([0.5] * 3))
+    np.testing.assert_array_equal(request["options"]["top_k"], [4] * 3)
+    np.testing.assert_array_equal(request["options"]["top_p"], np.float32([0.9] * 3))
+    assert request["options"]["top_k"].dtype == np.int32
 
 
 @pytest.mark.parametrize("kind", [list, tuple, np.array])
@@ -19,14 +19,14 @@ def test_options_may_differ_by_image(kind):
     request = sample_request(
         2, seed=0, temperature=kind([1.0, 2.0]), top_k=kind([0, 3]), top_p=kind([0.5, 1.0])
     )
-    np.testing.assert_array_equal(request["temperature"], [1, 2])
-    np.testing.assert_array_equal(request["top_k"], [0, 3])
-    np.testing.assert_array_equal(request["top_p"], [0.5, 1.0])
+    np.testing.assert_array_equal(request["options"]["temperature"], [1, 2])
+    np.testing.assert_array_equal(request["options"]["top_k"], [0, 3])
+    np.testing.assert_array_equal(request["options"]["top_p"], [0.5, 1.0])
 
 
 @pytest.mark.parametrize("off", [None, 0, [0, 0], np.zeros(2, int)], ids=str)
 def test_top_k_is_off_for_all(off):
-    assert sample_request(2, seed=0, top_k=off)["top_k"] is None
+    assert sample_request(2, seed=0, top_k=off)["options"]["top_k"] is None
 
 
 def test_without_a_seed_each_request_differs():

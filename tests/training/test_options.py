@@ -24,7 +24,7 @@ def vqvae(**options):
 
 
 def prior(**options):
-    return HierarchicalPrior(((2, 2),), 4, filters=4, num_blocks=1, **options)
+    return HierarchicalPrior.from_code_shapes(((2, 2),), 4, filters=4, num_blocks=1, **options)
 
 
 STAGES = pytest.mark.parametrize(("build", "data"), [(vqvae, IMAGES), (prior, (CODES,))])

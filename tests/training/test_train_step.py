@@ -203,7 +203,7 @@ def set_weights(model, weights):
 
 def test_a_prior_steps_along_the_slope_of_its_loss():
     """What one SGD step moved is the gradient: the loss of `evaluate` changes by its square."""
-    model = HierarchicalPrior(((1, 1), (2, 2)), 3, filters=4, num_blocks=1)
+    model = HierarchicalPrior.from_code_shapes(((1, 1), (2, 2)), 3, filters=4, num_blocks=1)
     model.compile(keras.optimizers.SGD(1.0))
     rng = np.random.default_rng(0)
     start = [rng.normal(scale=0.4, size=v.shape) for v in model.trainable_variables]

@@ -1,0 +1,46 @@
+"""What a model was built with: kept once, as attributes, and read by `get_config`."""
+
+import inspect
+
+import keras
+
+
+class KeptArguments:
+    """A model whose configuration is its constructor's arguments.
+
+    The constructor checks its arguments and ends with `self.keep_arguments(Class, locals())`: each
+    is then an attribute of the same name, as the checks have made it.
+    """
+
+    def keep_arguments(self, cls, values):
+        """Keep the arguments of a constructor.
+
+        Args:
+            cls: the class whose constructor calls this; a subclass may have other arguments.
+            values: dictionary with a value for each of the arguments, `locals()` of the
+                constructor; `"dtype"` is a dtype policy.
+        """
+        _, *names = inspect.signature(cls.__init__).parameters
+        self._arguments = tuple(name for name in names if name not in ("dtype", "name"))
+        for name in self._arguments:
+            setattr(self, name, values[name])
+        # `compile` scales the loss of a float16 model by it.
+        self.dtype_policy = values["dtype"]
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {
+            **{name: getattr(self, name) for name in self._arguments},
+            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Build the model that `get_config` describes."""
+        return cls(**config)
+
+
+def dtype_policy(dtype):
+    """Return the policy of a `dtype` argument; None is the global one."""
+    return keras.dtype_policies.get(dtype or keras.config.dtype_policy())
