@@ -337,8 +337,14 @@ def _check_levels(level_priors):
         )
     for level, prior in enumerate(level_priors):
         coarser = level_priors[level - 1] if level else None
-        context = (prior.context_shape, prior.context_num_embeddings)
-        known = ((coarser.code_shape, coarser.num_embeddings) if level else None, (None, None))
+        # A grid that was read from a file is a list.
+        context = (
+            prior.context_shape and tuple(prior.context_shape),
+            prior.context_num_embeddings,
+        )
+        known = [(None, None)]
+        if coarser is not None:
+            known.append((tuple(coarser.code_shape), coarser.num_embeddings))
         if context not in known:
             raise ValueError(
                 "`level_priors` must be coarse to fine, each with the grid and the codes of the "
