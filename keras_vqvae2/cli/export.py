@@ -3,22 +3,22 @@
 import json
 import re
 
+import click
+
+from keras_vqvae2.cli.evaluate import evaluate
+from keras_vqvae2.cli.flags import config_command
 from keras_vqvae2.cli.progress import console
-from keras_vqvae2.cli.results import write_report
-from keras_vqvae2.cli.run import begin, load_prior, load_split, load_vqvae
-from keras_vqvae2.export.model_card import model_card
-from keras_vqvae2.export.saved_model import export_generator
-from keras_vqvae2.export.serving import (
-    BATCHING_CONFIG,
-    CONTAINER_FOLDER,
-    MODELS_CONFIG,
-    versions,
-    write_warmup,
-)
-from keras_vqvae2.models import ImageGenerator
+from keras_vqvae2.cli.run import begin, load_generator, load_split
 
 
-def export_run(config, name=None):
+@config_command("export")
+@click.option("--name", help="Of the model on the server; by default the dataset's.")
+def command(config, name):
+    """Write saved_model/: the next version of the run's models for TensorFlow Serving."""
+    export(config, name)
+
+
+def export(config, name=None):
     """Export a run's models as the next version in its `saved_model/`, with all that serving needs.
 
     Args:
@@ -34,32 +34,37 @@ def export_run(config, name=None):
     Example:
 
     ```python
-    export_run(Config.load("runs/emoji32/config.json"))
+    export(Config.load("runs/emoji32/config.json"))
     ```
     """
-    name = name or config.dataset.rstrip("/").rsplit("/", 1)[-1]
+    name = name or config.data.name.rstrip("/").rsplit("/", 1)[-1]
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
         raise ValueError(
             f"`name` must consist of letters, digits, `_`, `.` and `-`. Received: name={name!r}"
         )
-    begin(config, "Export")
-    model = ImageGenerator(load_vqvae(config), load_prior(config))
+    begin(config, "Export", needs=("vqvae", "prior"))
+    from keras_vqvae2.export import model_card, saved_model, serving
+
+    model = load_generator(config)
+    names = load_split(config, "validation").label_names
     if not config.report_file.exists():
-        write_report(config)
+        evaluate(config)
+    config.save()
     report = json.loads(config.report_file.read_text())
     folder = config.saved_model_dir
-    version = folder / str(max(versions(folder), default=0) + 1)
-    export_generator(model, version)
-    names = load_split(config, "validation").label_names
-    (version / "MODEL_CARD.md").write_text(model_card(name, model, version, report, names))
-    (folder / "models.config").write_text(MODELS_CONFIG.format(name=name, folder=CONTAINER_FOLDER))
-    (folder / "batching.config").write_text(BATCHING_CONFIG)
+    version = folder / str(max(serving.versions(folder), default=0) + 1)
+    saved_model.export_generator(model, version)
+    card = model_card.model_card(name, model, version, report, names)
+    (version / "MODEL_CARD.md").write_text(card)
+    models = serving.MODELS_CONFIG.format(name=name, folder=serving.CONTAINER_FOLDER)
+    (folder / "models.config").write_text(models)
+    (folder / "batching.config").write_text(serving.BATCHING_CONFIG)
     try:
-        write_warmup(version, name)
+        serving.write_warmup(version, name)
     except ModuleNotFoundError as error:
-        console.print(
+        console().print(
             f"No warm-up requests: {error}. They need `pip install 'keras-vqvae2[serving]'`.",
             markup=False,
         )
-    console.print(f"wrote {version}", markup=False)
+    console().print(f"wrote {version}", markup=False)
     return version

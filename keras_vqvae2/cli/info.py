@@ -1,14 +1,19 @@
 """The command `info`: what a config builds."""
 
-from rich.table import Table
-
+import keras_vqvae2 as kv
+from keras_vqvae2.cli.flags import config_command
 from keras_vqvae2.cli.progress import console
 from keras_vqvae2.cli.run import build_prior, build_vqvae, load_split
-from keras_vqvae2.evaluation.cost import training_bytes, training_flops
-from keras_vqvae2.evaluation.report import shape_text
+from keras_vqvae2.cli.tables import table
 
 
-def show(config):
+@config_command("info")
+def command(config):
+    """Show the shapes and parameters of each part, and the memory that a batch takes."""
+    info(config)
+
+
+def info(config):
     """Print what a config builds on its data.
 
     Args:
@@ -20,26 +25,30 @@ def show(config):
     Example:
 
     ```python
-    show(Config.create("base"))
+    info(Config.create("base"))
     ```
     """
     data = load_split(config, "train")
     vqvae = build_vqvae(config, data.image_shape)
     priors = build_prior(config, vqvae, data.num_classes)
-    console.print(_parts_table(vqvae, priors))
+    console().print(_parts_table(vqvae, priors))
     batch = config.batch_size
     for title, model in (("stage 1, the VQ-VAE-2", vqvae), ("stage 2, the prior", priors)):
-        size = training_bytes(model, batch) / 2**20
-        console.print(f"Memory to train {title}, at {batch} images a batch: about {size:,.0f} MiB")
-        flops = training_flops(model, batch) / 1e9
-        console.print(f"Operations of a step of {title}: about {flops:,.1f} GFLOP")
+        size = kv.evaluation.training_bytes(model, batch) / 2**20
+        console().print(
+            f"Memory to train {title}, at {batch} images a batch: about {size:,.0f} MiB"
+        )
+        flops = kv.evaluation.training_flops(model, batch) / 1e9
+        console().print(f"Operations of a step of {title}: about {flops:,.1f} GFLOP")
 
 
 def _parts_table(vqvae, priors):
-    table = Table("part", "output", "parameters", title="Architecture")
+    from keras_vqvae2.evaluation.report import shape_text
+
+    parts = table("part", "output", "parameters", title="Architecture")
 
     def add(part, output, parameters):
-        table.add_row(part, output, f"{parameters:,}")
+        parts.add_row(part, output, f"{parameters:,}")
 
     grids = [shape_text(shape) for shape in vqvae.code_shapes]
     add("encoder", ", ".join(grids), vqvae.encoder.count_params())
@@ -49,4 +58,4 @@ def _parts_table(vqvae, priors):
     add("decoder", shape_text(vqvae.image_shape), vqvae.decoder.count_params())
     for name, grid, prior in zip(vqvae.level_names, grids, priors.level_priors, strict=True):
         add(f"{name} prior", f"{grid} of {prior.num_embeddings}", prior.count_params())
-    return table
+    return parts

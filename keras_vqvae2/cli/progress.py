@@ -1,24 +1,35 @@
-"""How the command line shows long work: a bar while it runs, a line for each epoch."""
+"""How the program shows long work: a bar while it runs, a line for each epoch."""
 
 import contextlib
+import functools
 import time
 
-import keras
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-console = Console(highlight=False)
+@functools.cache
+def console():
+    """Return the console that all commands write to, a `rich.console.Console`."""
+    from rich.console import Console
+
+    return Console(highlight=False)
 
 
 def _bar():
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        console=console,
+        console=console(),
         transient=True,
-        disable=not console.is_terminal,  # In a log file a bar would be a blank line.
+        disable=not console().is_terminal,  # In a log file a bar would be a blank line.
     )
 
 
@@ -44,36 +55,39 @@ def progress(description):
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-class EpochProgress(keras.callbacks.Callback):
-    """A bar over the steps of each epoch, and a line of its metrics at its end.
+def epoch_progress(shown):
+    """Return a callback that shows a bar over the steps of each epoch, then a line of its metrics.
 
     Args:
         shown: dict from a name in the logs to a function that puts its value in words. Names that
             the logs do not have are left out.
 
+    Returns:
+        `keras.callbacks.Callback`.
+
     Example:
 
     ```python
-    model.fit(data, verbose=0, callbacks=[EpochProgress({"loss": "loss {:.4f}".format})])
+    model.fit(data, verbose=0, callbacks=[epoch_progress({"loss": "loss {:.4f}".format})])
     ```
     """
+    import keras
 
-    def __init__(self, shown):
-        super().__init__()
-        self.shown = shown
+    class EpochProgress(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self._title = f"epoch {epoch + 1:3d}/{self.params['epochs']}"
+            self._start = time.monotonic()
+            self._bar = _bar()
+            self._task = self._bar.add_task(self._title, total=self.params["steps"])
+            self._bar.start()
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self._title = f"epoch {epoch + 1:3d}/{self.params['epochs']}"
-        self._start = time.monotonic()
-        self._bar = _bar()
-        self._task = self._bar.add_task(self._title, total=self.params["steps"])
-        self._bar.start()
+        def on_train_batch_end(self, batch, logs=None):
+            self._bar.update(self._task, completed=batch + 1)
 
-    def on_train_batch_end(self, batch, logs=None):
-        self._bar.update(self._task, completed=batch + 1)
+        def on_epoch_end(self, epoch, logs=None):
+            self._bar.stop()
+            words = [say(logs[name]) for name, say in shown.items() if name in (logs or {})]
+            words.append(f"{time.monotonic() - self._start:.1f} s")
+            console().print("  ".join([self._title, *words]))
 
-    def on_epoch_end(self, epoch, logs=None):
-        self._bar.stop()
-        words = [say(logs[name]) for name, say in self.shown.items() if name in (logs or {})]
-        words.append(f"{time.monotonic() - self._start:.1f} s")
-        console.print("  ".join([self._title, *words]))
+    return EpochProgress()

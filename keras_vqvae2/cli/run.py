@@ -1,26 +1,29 @@
 """The parts of a run as its config describes them: its data and its models."""
 
-import keras
-import numpy as np
-
-from keras_vqvae2.cli.config import FIXED, Config
+import keras_vqvae2 as kv
+from keras_vqvae2.cli.config import Config, flat
 from keras_vqvae2.cli.progress import console
-from keras_vqvae2.datasets import CodeBatches, load
-from keras_vqvae2.models import VQVAE2, HierarchicalPrior
 
 SPLITS = ("train", "validation")
+# What a stage leaves behind depends on these parts: it can be taken up again with the same only.
+FIXED = {"vqvae2": ("data", "splits", "vqvae"), "prior": ("prior", "average", "codes")}
+# The command that leaves the model of a stage.
+COMMANDS = {"vqvae": "train-vqvae", "prior": "train-prior"}
 
 
-def begin(config, title, is_chief=True):
-    """Start a stage: check and save the config, seed the backend, say what is being done.
+def begin(config, title, needs=(), is_chief=True):
+    """Start a command: check what it builds on, seed the backend, say what is being done.
+
+    It writes nothing: a command saves the config when all its inputs have turned out well.
 
     Args:
         config: `Config`.
         title: what is being done.
+        needs: the stages that must be trained, "vqvae" and "prior".
         is_chief: whether this process writes the run's files; others leave that to the chief.
 
     Raises:
-        ValueError: if the run has a trained stage of another architecture.
+        ValueError: if a stage is missing, or the run has one of another architecture.
 
     Example:
 
@@ -28,21 +31,55 @@ def begin(config, title, is_chief=True):
     begin(config, "Stage 1: the VQ-VAE-2 learns the images")
     ```
     """
+    require(config, *needs)
     if is_chief and config.file.exists():
-        saved = Config.load(config.file)
-        for stage, names in FIXED.items():
-            folder = config.run_dir / stage
-            for name in names if folder.exists() else ():
-                if getattr(saved, name) != getattr(config, name):
-                    raise ValueError(
-                        f"`{name}` must stay {getattr(saved, name)!r}: {folder} was trained so. "
-                        "Take another run directory, or remove that folder. "
-                        f"Received: {name}={getattr(config, name)!r}"
-                    )
-    if is_chief:
-        config.save()
+        _check_fixed(config, Config.load(config.file))
+    import keras
+
     keras.utils.set_random_seed(config.seed)
-    console.rule(title)
+    console().rule(title)
+
+
+def require(config, *stages):
+    """Refuse to go on without some trained stages.
+
+    Args:
+        config: `Config`.
+        *stages: "vqvae", "prior".
+
+    Raises:
+        ValueError: if one is missing; it names the command that trains it.
+    """
+    for stage in stages:
+        _file(config, stage)
+
+
+def _file(config, stage):
+    """The file of a trained stage, or an error that names the command that makes it."""
+    file = {"vqvae": config.vqvae_file, "prior": config.prior_file}[stage]
+    if not file.exists():
+        raise ValueError(
+            f"{file} is missing: run `keras-vqvae2 {COMMANDS[stage]} --run-dir {config.run_dir}` "
+            "first."
+        )
+    return file
+
+
+def _check_fixed(config, saved):
+    """Refuse to mix two architectures in one run."""
+    for folder, parts in FIXED.items():
+        folder = config.run_dir / folder
+        if not folder.exists():
+            continue
+        for part in parts:
+            before, now = (flat({part: each[part]}) for each in (saved, config))
+            for name in now:
+                if now[name] != before[name]:
+                    raise ValueError(
+                        f"`{name}` must stay {before[name]!r}: {folder} was trained so. "
+                        "Take another run directory, or remove that folder. "
+                        f"Received: {name}={now[name]!r}"
+                    )
 
 
 def load_split(config, split):
@@ -65,10 +102,8 @@ def load_split(config, split):
     load_split(Config(), "validation").image_shape  # (32, 32, 3)
     ```
     """
-    names = {"train": config.train_split, "validation": config.validation_split}
-    size = config.image_size and (config.image_size, config.image_size)
-    name = names.get(split, split)
-    return load(config.dataset, name, data_dir=config.data_dir, image_size=size)
+    name = dict(config.splits).get(split, split)
+    return kv.datasets.load(split=name, data_dir=config.data_dir, **config.data)
 
 
 def load_codes(config, split, **options):
@@ -91,18 +126,18 @@ def load_codes(config, split, **options):
     load_codes(config, "train", shuffle=True, seed=config.seed)
     ```
     """
-    return CodeBatches(
-        config.codes_dir / split, config.batch_size, with_labels=config.conditional, **options
-    )
+    return kv.CodeBatches(config.codes_dir / split, config.batch_size, **config.codes, **options)
 
 
-def check_learned_codes(directory, fingerprint, writes=True):
+def check_learned_codes(directory, fingerprint):
     """Refuse to go on with a prior, or a search for one, that has learned codes of other weights.
 
     Args:
-        directory: folder of the prior; made, and marked with the fingerprint, if there is none.
+        directory: folder of the prior.
         fingerprint: of the codes, see `CodeBatches`.
-        writes: whether this process marks the folder; others leave that to the chief.
+
+    Returns:
+        A function without arguments that marks the folder with the fingerprint.
 
     Raises:
         ValueError: if the folder is marked with another fingerprint.
@@ -110,7 +145,7 @@ def check_learned_codes(directory, fingerprint, writes=True):
     Example:
 
     ```python
-    check_learned_codes(config.prior_dir, codes.fingerprint)
+    mark = check_learned_codes(config.prior_dir, codes.fingerprint)
     ```
     """
     file = directory / "codes_fingerprint.txt"
@@ -119,9 +154,12 @@ def check_learned_codes(directory, fingerprint, writes=True):
             f"The prior in {directory} has learned codes of other weights. "
             "Remove that folder to train it anew."
         )
-    if writes:
+
+    def mark():
         directory.mkdir(parents=True, exist_ok=True)
         file.write_text(fingerprint)
+
+    return mark
 
 
 def build_vqvae(config, image_shape):
@@ -143,20 +181,7 @@ def build_vqvae(config, image_shape):
     build_vqvae(Config.create("tiny"), (32, 32, 3)).summary()
     ```
     """
-    return VQVAE2(
-        image_shape=image_shape,
-        filters=config.filters,
-        num_residual_blocks=config.num_residual_blocks,
-        residual_filters=config.residual_filters,
-        num_levels=config.num_levels,
-        embedding_dim=config.embedding_dim,
-        num_embeddings=config.num_embeddings,
-        decay=config.decay,
-        commitment_cost=config.commitment_cost,
-        condition_on_coarser=config.condition_on_coarser,
-        reconstruction_loss=config.reconstruction_loss,
-        quantizer_options={"metric": config.codebook_metric, "gradient": config.codebook_gradient},
-    )
+    return kv.VQVAE2(image_shape, **config.vqvae)
 
 
 def build_prior(config, vqvae, num_classes):
@@ -180,21 +205,17 @@ def build_prior(config, vqvae, num_classes):
     priors = build_prior(config, build_vqvae(config, (32, 32, 3)), num_classes=None)
     ```
     """
-    if config.conditional and num_classes is None:
+    conditional = config.codes.with_labels
+    if conditional and num_classes is None:
         raise ValueError(
-            f"`conditional` needs labels, and {config.dataset} has none. Received: conditional=True"
+            f"`conditional` needs labels, and {config.data.name} has none. "
+            "Received: conditional=True"
         )
-    return HierarchicalPrior.from_vqvae(
-        vqvae,
-        filters=config.prior_filters,
-        num_blocks=config.prior_blocks,
-        num_classes=num_classes if config.conditional else None,
-        dropout=config.prior_dropout,
-        two_stream=config.prior_two_stream,
-        num_attention_blocks=(config.prior_attention_blocks, *[0] * (vqvae.num_levels - 1)),
-        num_conditioning_blocks=config.prior_conditioning_blocks,
-        label_smoothing=config.prior_label_smoothing,
-        dtype=config.prior_precision,
+    options = dict(config.prior)
+    by_level = "num_attention_blocks"  # A level that the config leaves out has none.
+    options[by_level] += (0,) * (vqvae.num_levels - len(options[by_level]))
+    return kv.HierarchicalPrior.from_vqvae(
+        vqvae, num_classes=num_classes if conditional else None, **options
     )
 
 
@@ -216,7 +237,7 @@ def load_vqvae(config):
     load_vqvae(Config.load("runs/emoji32/config.json"))
     ```
     """
-    return _load_model(config.vqvae_file, "train-vqvae")
+    return _load_model(_file(config, "vqvae"))
 
 
 def load_prior(config):
@@ -237,7 +258,28 @@ def load_prior(config):
     load_prior(Config.load("runs/emoji32/config.json"))
     ```
     """
-    return _load_model(config.prior_file, "train-prior")
+    return _load_model(_file(config, "prior"))
+
+
+def _load_model(file):
+    import keras
+
+    return keras.saving.load_model(file)
+
+
+def load_generator(config):
+    """Load both trained models as one.
+
+    Args:
+        config: `Config`.
+
+    Returns:
+        `ImageGenerator`.
+
+    Raises:
+        ValueError: if a stage is missing.
+    """
+    return kv.ImageGenerator(load_vqvae(config), load_prior(config))
 
 
 def example_labels(config, num_classes, count, label=None):
@@ -261,6 +303,8 @@ def example_labels(config, num_classes, count, label=None):
     example_labels(config, num_classes=9, count=64, label="Flags")
     ```
     """
+    import numpy as np
+
     if label is None:
         return None if num_classes is None else np.arange(count, dtype=np.int32) % num_classes
     if num_classes is None:
@@ -279,9 +323,35 @@ def example_labels(config, num_classes, count, label=None):
     )
 
 
-def _load_model(file, command):
-    if not file.exists():
-        raise ValueError(
-            f"{file} is missing: run `keras-vqvae2 {command} --run-dir {file.parents[1]}` first."
-        )
-    return keras.saving.load_model(file)
+def spread(data, count):
+    """Return the places of some of a dataset's images, evenly spread: neighbours are often alike.
+
+    Args:
+        data: what has a length.
+        count: how many at most.
+
+    Returns:
+        int array `[count]`.
+
+    Example:
+
+    >>> spread("abcdefghi", 3)
+    array([0, 4, 8])
+    """
+    import numpy as np
+
+    return np.linspace(0, len(data) - 1, min(count, len(data))).astype(int)
+
+
+def save_picture(config, name, picture):
+    """Write a picture into the run's folder, and say so.
+
+    Args:
+        config: `Config`.
+        name: of the file.
+        picture: uint8 `[H, W, C]`.
+    """
+    from keras_vqvae2 import drawing
+
+    drawing.save(config.run_dir / name, picture)
+    console().print(f"wrote {config.run_dir / name}", markup=False)

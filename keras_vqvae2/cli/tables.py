@@ -3,9 +3,20 @@
 import dataclasses
 import math
 
-from rich.table import Table
 
-from keras_vqvae2.evaluation.report import LevelUsage, score_rows, score_sentences, shape_text
+def table(*head, title):
+    """Return an empty table.
+
+    Args:
+        *head: titles of the columns.
+        title: of the table.
+
+    Returns:
+        `rich.table.Table`.
+    """
+    from rich.table import Table
+
+    return Table(*head, title=title)
 
 
 def usage_table(levels):
@@ -23,9 +34,12 @@ def usage_table(levels):
     rich.print(usage_table(level_usage(codes)))
     ```
     """
-    table = Table("level", "grid", "codes", "in use", "perplexity", "entropy", title="Codebooks")
+    from keras_vqvae2.evaluation.report import shape_text
+
+    head = ("level", "grid", "codes", "in use", "perplexity", "entropy")
+    usage = table(*head, title="Codebooks")
     for level in levels:
-        table.add_row(
+        usage.add_row(
             f"[red]{level.name} (collapsed)[/red]" if level.collapsed else level.name,
             shape_text(level.code_shape),
             str(level.num_embeddings),
@@ -33,7 +47,7 @@ def usage_table(levels):
             f"{level.perplexity:.1f}",
             f"{level.entropy_bits:.2f} bits",
         )
-    return table
+    return usage
 
 
 def report_tables(report):
@@ -51,12 +65,14 @@ def report_tables(report):
     rich.print(*report_tables(report))
     ```
     """
+    from keras_vqvae2.evaluation import LevelUsage
+
     splits = list(report["reconstruction"])
-    quality = Table("split", "error (MSE on [-1, 1])", "PSNR", "SSIM", title="Reconstruction")
+    quality = table("split", "error (MSE on [-1, 1])", "PSNR", "SSIM", title="Reconstruction")
     for split, values in report["reconstruction"].items():
         numbers = f"{values['mse']:.4f}", f"{values['psnr']:.1f} dB", f"{values['ssim']:.3f}"
         quality.add_row(split, *numbers)
-    likelihood = Table("level", "uniform", "frequencies", title="Bits a code")
+    likelihood = table("level", "uniform", "frequencies", title="Bits a code")
     for split in splits:
         likelihood.add_column(f"prior, {split}")
     for name, level in report["levels"].items():
@@ -96,8 +112,10 @@ def _bound(report):
 def _sample_tables(report):
     if "samples" not in report:
         return []
+    from keras_vqvae2.evaluation.report import score_rows, score_sentences
+
     head, *rows = score_rows(report["samples"])
-    table = Table(*head, title="Samples")
+    scores = table(*head, title="Samples")
     for row in rows:
-        table.add_row(*row)
-    return [table, *score_sentences(report["samples"])]
+        scores.add_row(*row)
+    return [scores, *score_sentences(report["samples"])]

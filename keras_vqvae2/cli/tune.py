@@ -5,9 +5,11 @@ import json
 import shutil
 from pathlib import Path
 
-import keras
+import click
 
-from keras_vqvae2.cli.config import BEST_FILE, read_options
+import keras_vqvae2 as kv
+from keras_vqvae2.cli.config import Config, flat, nested, read_options
+from keras_vqvae2.cli.flags import FILE, config_command
 from keras_vqvae2.cli.progress import console, progress
 from keras_vqvae2.cli.run import (
     SPLITS,
@@ -17,29 +19,40 @@ from keras_vqvae2.cli.run import (
     load_split,
     load_vqvae,
 )
-from keras_vqvae2.datasets import extract_codes
-from keras_vqvae2.tuning.hyper_priors import HyperHierarchicalPrior
-from keras_vqvae2.tuning.hyper_vqvae2 import HyperVQVAE2
-from keras_vqvae2.tuning.search import make_tuner, role
-from keras_vqvae2.tuning.trials import (
-    draw_trials,
-    ranked,
-    read_trials,
-    trials_table,
-    values_text,
-)
+from keras_vqvae2.cli.run_folder import BEST_FILE
 
 FOLDER = "tuning"
 OPTIONS_FILE = "search.json"
 STAGES = ("vqvae", "prior")
-# From a hyperparameter to the field of `Config` that trains with it, where the names differ.
-VQVAE_FIELDS = {"learning_rate": "vqvae_learning_rate"}
-PRIOR_FIELDS = {
-    "filters": "prior_filters",
-    "num_blocks": "prior_blocks",
-    "dropout": "prior_dropout",
-    "learning_rate": "prior_learning_rate",
-}
+# The parts of the config that a stage is built and trained by: what is searched lies in these, or
+# beside all parts.
+PARTS = {"vqvae": ("vqvae", "vqvae_training", "augmentation"), "prior": ("prior", "prior_training")}
+
+
+@config_command("tune")
+@click.option("--stage", help="vqvae or prior; left out, one after the other.")
+@click.option("--tuner", default="random", show_default=True, help="random, hyperband or bayesian.")
+@click.option(
+    "--objective",
+    help="Of stage 1: val_reconstruction_mse, val_codebook_usage or val_rate_distortion.",
+)
+@click.option("--trials", type=int, help="Trials at most.")
+@click.option("--epochs", default=10, show_default=True, help="Epochs of a trial at most.")
+@click.option(
+    "--total-epochs", type=int, help="Instead of --trials: epochs of all trials together."
+)
+@click.option(
+    "--tradeoff",
+    default=0.1,
+    show_default=True,
+    help="Of val_rate_distortion: error worth a bit an image dimension.",
+)
+@click.option("--max-parameters", type=int, help="Refuse models with more parameters.")
+@click.option("--max-memory", type=float, help="Refuse models that take more MiB to train.")
+@click.option("--space", type=FILE, help="JSON file: hyperparameters and the values to try.")
+def command(config, stage, **options):
+    """Search for the options of both stages, in RUN_DIR/tuning; goes on where it stopped."""
+    tune(config, Search(**options), stage)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,84 +101,90 @@ def tune(config, search, stage=None):
     """
     if stage not in (None, *STAGES):
         raise ValueError(f"`stage` must be one of {', '.join(STAGES)}. Received: stage={stage!r}")
-    if stage is None and role() != "alone":
+    spaces = read_options(search.space) if search.space else {}
+    role = kv.tuning.role()
+    if stage is None and role != "alone":
         raise ValueError(
             "`stage` must be given in a distributed search: stage 2 begins when the chief of "
             "stage 1 has ended. Received: stage=None"
         )
-    here = dataclasses.replace(config, run_dir=config.run_dir / FOLDER)
-    for name, title, tune_stage in (
-        ("vqvae", "The search over stage 1", _tune_vqvae),
-        ("prior", "The search over stage 2", _tune_prior),
-    ):
+    for number, name in enumerate(STAGES, start=1):
         if stage in (None, name):
-            if role() == "worker":  # It writes nothing but its trials.
-                console.rule(title)
+            title = f"The search over stage {number}"
+            if role == "worker":  # It writes nothing but its trials.
+                console().rule(title)
             else:
                 begin(config, title)
-            tune_stage(here, search)
+            {"vqvae": _tune_vqvae, "prior": _tune_prior}[name](config, search, spaces.get(name))
 
 
-def _tune_vqvae(config, search):
+def _folder(config):
+    """The config of the search's own folder."""
+    return config.updated({"run_dir": config.run_dir / FOLDER})
+
+
+def _tune_vqvae(config, search, space):
+    here = _folder(config)
     data = {split: load_split(config, split) for split in SPLITS}
-    hypermodel = HyperVQVAE2(
+    num_levels = config.vqvae.num_levels
+    hypermodel = kv.tuning.HyperVQVAE2(
         data["train"].image_shape,
-        num_levels=config.num_levels,
+        num_levels=num_levels,
         tradeoff=search.tradeoff,
         max_parameters=search.max_parameters,
         max_memory=search.max_memory,
         seed=config.seed,
     )
-    tuner = _run(config, "vqvae", hypermodel, search, search.objective, data)
-    if role() == "worker":
+    tuner = _run(config, here.vqvae_dir, hypermodel, search, search.objective, space, data)
+    if kv.tuning.role() == "worker":
         return
     # What is the same in each trial, and another in a config's default.
-    fixed = {"num_levels": config.num_levels, "residual_filters": None}
-    best = _finish(tuner, config.vqvae_dir, VQVAE_FIELDS, fixed)
-    best.save(config.vqvae_file)
+    fixed = {"num_levels": num_levels, "residual_filters": None}
+    best = _finish(tuner, here.vqvae_dir, PARTS["vqvae"], {"vqvae": fixed})
+    best.save(here.vqvae_file)
     # They may be those of an earlier best.
-    shutil.rmtree(config.codes_dir, ignore_errors=True)
+    shutil.rmtree(here.codes_dir, ignore_errors=True)
     for split in SPLITS:
         with progress(f"codes of {split}") as update:
-            extract_codes(best, data[split], config.codes_dir / split, progress=update)
+            kv.extract_codes(best, data[split], here.codes_dir / split, progress=update)
 
 
-def _tune_prior(config, search):
-    if not config.vqvae_file.exists():
-        raise ValueError(f"{config.vqvae_file} is missing: search over stage 1 first.")
-    vqvae = load_vqvae(config)
-    codes = {split: load_codes(config, split, vqvae=vqvae) for split in SPLITS}
-    check_learned_codes(config.prior_dir, codes["train"].fingerprint)
-    hypermodel = HyperHierarchicalPrior(
+def _tune_prior(config, search, space):
+    here = _folder(config)
+    if not here.vqvae_file.exists():
+        raise ValueError(f"{here.vqvae_file} is missing: search over stage 1 first.")
+    vqvae = load_vqvae(here)
+    codes = {split: load_codes(here, split, vqvae=vqvae) for split in SPLITS}
+    mark = check_learned_codes(here.prior_dir, codes["train"].fingerprint)
+    by_class = config.codes.with_labels
+    hypermodel = kv.tuning.HyperHierarchicalPrior(
         vqvae.code_shapes,
         vqvae.num_embeddings,
-        num_classes=codes["train"].num_classes if config.conditional else None,
+        num_classes=codes["train"].num_classes if by_class else None,
         image_shape=vqvae.image_shape,
         max_parameters=search.max_parameters,
         max_memory=search.max_memory,
         seed=config.seed,
     )
-    tuner = _run(config, "prior", hypermodel, search, None, codes)
-    if role() == "worker":
+    tuner = _run(config, here.prior_dir, hypermodel, search, None, space, codes, mark)
+    if kv.tuning.role() == "worker":
         return
-    best = _finish(tuner, config.prior_dir, PRIOR_FIELDS, {"conditional": config.conditional})
-    best.save(config.prior_file)
+    best = _finish(tuner, here.prior_dir, PARTS["prior"], {"codes": {"with_labels": by_class}})
+    best.save(here.prior_file)
 
 
-def _run(config, stage, hypermodel, search, objective, data):
+def _run(config, folder, hypermodel, search, objective, space, data, mark=lambda: None):
     """Search until all trials are done; return the tuner."""
-    folder = {"vqvae": config.vqvae_dir, "prior": config.prior_dir}[stage]
     objective = hypermodel.objective(objective)
-    options = {"objective": objective.name}
-    for name in ("dataset", "seed", "num_levels", "conditional"):
-        options[name] = getattr(config, name)
+    fields = flat(config)
+    options = {name: fields[name] for name in ("dataset", "seed", "num_levels", "conditional")}
     for name in ("tuner", "epochs", "tradeoff", "max_parameters", "max_memory"):
         options[name] = getattr(search, name)
-    spaces = read_options(search.space) if search.space else {}
-    options["space"] = spaces.get(stage)
-    if role() != "worker":
-        _check_options(folder / OPTIONS_FILE, options)
-    tuner = make_tuner(
+    options |= {"objective": objective.name, "space": space}
+    is_worker = kv.tuning.role() == "worker"
+    if not is_worker:
+        _check_options(folder, options)
+    tuner = kv.tuning.make_tuner(
         hypermodel,
         folder,
         tuner=search.tuner,
@@ -173,13 +192,20 @@ def _run(config, stage, hypermodel, search, objective, data):
         trials=search.trials,
         epochs=search.epochs,
         total_epochs=search.total_epochs,
-        space=options["space"],
+        space=space,
         seed=config.seed,
         report=lambda record: _say(record, objective),
     )
+    if not is_worker:  # All inputs have turned out well.
+        config.save()
+        mark()
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / OPTIONS_FILE).write_text(json.dumps(options, indent=2) + "\n")
     callbacks = []
     if config.tensorboard:
-        logs = config.run_dir / "logs" / folder.name
+        import keras
+
+        logs = folder.parent / "logs" / folder.name
         callbacks.append(keras.callbacks.TensorBoard(logs, write_graph=False))
     tuner.search(
         data["train"],
@@ -191,22 +217,22 @@ def _run(config, stage, hypermodel, search, objective, data):
     return tuner
 
 
-def _check_options(file, options):
+def _check_options(folder, options):
     """Refuse to mix trials of two searches in one folder."""
-    if file.exists():
-        for name, before in json.loads(file.read_text()).items():
-            if options[name] != before:
-                raise ValueError(
-                    f"`{name}` must stay {before!r}: the trials in {file.parent} are of that. "
-                    "Take another run directory, or remove that folder. "
-                    f"Received: {name}={options[name]!r}"
-                )
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(options, indent=2) + "\n")
+    file = folder / OPTIONS_FILE
+    for name, before in json.loads(file.read_text()).items() if file.exists() else ():
+        if options[name] != before:
+            raise ValueError(
+                f"`{name}` must stay {before!r}: the trials in {folder} are of that. "
+                "Take another run directory, or remove that folder. "
+                f"Received: {name}={options[name]!r}"
+            )
 
 
 def _say(record, objective):
     """Print a line before a trial and one after it."""
+    from keras_vqvae2.tuning.trials import values_text
+
     if record.status == "RUNNING":
         words = values_text(record.values)
     elif record.score is None:
@@ -216,28 +242,40 @@ def _say(record, objective):
             f"{objective.name} {record.score:.5f} at epoch {record.best_epoch}, "
             f"{record.parameters:,} parameters, {record.seconds:.0f} s"
         )
-    console.print(f"trial {record.trial_id}  {words}", markup=False)
+    console().print(f"trial {record.trial_id}  {words}", markup=False)
 
 
-def _finish(tuner, folder, fields, fixed):
+def _finish(tuner, folder, parts, fixed):
     """Write and show what came of a search; return the best model as it was in its best epoch."""
+    from keras_vqvae2.tuning.trials import ranked
+
     objective = tuner.oracle.objective
-    records = read_trials(folder)
+    records = kv.tuning.read_trials(folder)
     content = {
         "objective": objective.name,
         "direction": objective.direction,
         "trials": [dataclasses.asdict(record) for record in records],
     }
     (folder / "trials.json").write_text(json.dumps(content, indent=2) + "\n")
-    console.print(trials_table(records, objective))
+    console().print(kv.tuning.trials_table(records, objective))
     best = ranked(records, objective.direction)
     if not best:
         raise ValueError(f"All trials in {folder} have failed; trials.json holds the reasons.")
     try:
-        draw_trials(records, objective, folder / "trials.png")
+        kv.tuning.draw_trials(records, objective, folder / "trials.png")
     except ImportError:
-        console.print("No picture: matplotlib is missing; the extra `plots` installs it.")
-    chosen = {fields.get(name, name): value for name, value in best[0].values.items()}
-    (folder / BEST_FILE).write_text(json.dumps({**chosen, **fixed}, indent=2) + "\n")
-    console.print(f"best: trial {best[0].trial_id}, its options in {folder / BEST_FILE}")
+        console().print("No picture: matplotlib is missing; the extra `plots` installs it.")
+    chosen = flat(_placed(best[0].values, parts)) | flat(fixed)
+    (folder / BEST_FILE).write_text(json.dumps(nested(chosen), indent=2) + "\n")
+    console().print(f"best: trial {best[0].trial_id}, its options in {folder / BEST_FILE}")
     return tuner.get_best_models()[0]
+
+
+def _placed(values, parts):
+    """Hyperparameters as the config has them: each in the part with a field of its name."""
+    placed = {}
+    for name, value in values.items():
+        fields = Config.model_fields
+        part = next((part for part in parts if name in fields[part].annotation.model_fields), None)
+        (placed.setdefault(part, {}) if part else placed)[name] = value
+    return placed

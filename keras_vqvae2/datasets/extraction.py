@@ -78,18 +78,7 @@ def extract_codes(
     """
     data = as_image_data(data)
     batch_size = checks.positive_int("batch_size", batch_size)
-    passes = checks.positive_int("passes", passes)
-    augmentation = Augmentation(flip, shift, seed, noise)
-    if passes > 1 and not augmentation:
-        raise ValueError(
-            "`passes` must be 1 unless `flip`, `shift` or `noise` makes the passes differ. "
-            f"Received: passes={passes}, flip={flip}, shift={shift}, noise={noise}"
-        )
-    if noise and passes == 1:
-        raise ValueError(
-            "`noise` must be 0 unless `passes` is at least 2: the first takes the images as they "
-            f"are. Received: noise={noise}, passes=1"
-        )
+    augmentation = augmentation_of_passes(passes, flip, shift, noise, seed)
     manifest = CodeManifest(
         fingerprint=weights_fingerprint(vqvae),
         level_names=tuple(vqvae.level_names),
@@ -120,6 +109,38 @@ def extract_codes(
         manifest = dataclasses.replace(manifest, complete=True)
         manifest.save(directory, index)
     return manifest
+
+
+def augmentation_of_passes(passes=1, flip=False, shift=0, noise=0.0, seed=0):
+    """Return the augmentation of all passes but the first, or refuse what contradicts itself.
+
+    Args:
+        passes: as of `extract_codes`, like the others.
+        flip: see `passes`.
+        shift: see `passes`.
+        noise: see `passes`.
+        seed: see `passes`.
+
+    Returns:
+        `Augmentation`.
+
+    Raises:
+        ValueError: if an argument is out of its range, the passes would all be alike, or there is
+            noise and no pass that takes it.
+    """
+    passes = checks.positive_int("passes", passes)
+    augmentation = Augmentation(flip, shift, seed, noise)
+    if passes > 1 and not augmentation:
+        raise ValueError(
+            "`passes` must be 1 unless `flip`, `shift` or `noise` makes the passes differ. "
+            f"Received: passes={passes}, flip={flip}, shift={shift}, noise={noise}"
+        )
+    if noise and passes == 1:
+        raise ValueError(
+            "`noise` must be 0 unless `passes` is at least 2: the first takes the images as they "
+            f"are. Received: noise={noise}, passes=1"
+        )
+    return augmentation
 
 
 def _describe(data):

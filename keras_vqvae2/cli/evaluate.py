@@ -1,0 +1,123 @@
+"""The command `evaluate`: the report of both stages and of samples."""
+
+import json
+
+import click
+
+import keras_vqvae2 as kv
+from keras_vqvae2.cli.flags import config_command
+from keras_vqvae2.cli.progress import console, progress
+from keras_vqvae2.cli.run import (
+    SPLITS,
+    begin,
+    load_codes,
+    load_generator,
+    load_split,
+    save_picture,
+)
+from keras_vqvae2.cli.tables import report_tables
+
+NUM_CLASSIFIED = 5_000  # images of each classifier that is trained to judge samples
+
+
+@config_command("evaluate")
+@click.option(
+    "--samples/--no-samples",
+    default=True,
+    show_default=True,
+    help="Score samples too; --no-samples for the two stages alone.",
+)
+@click.option(
+    "--reference", help="Split that samples are compared with; else 4/5 of the validation."
+)
+@click.option(
+    "--held-out", help="Split of other real images, as many as samples; else the other 1/5."
+)
+@click.option(
+    "--extractor",
+    default="auto",
+    show_default=True,
+    help="emoji32, fashion_mnist, inception_v3, a .keras file, or auto.",
+)
+def command(config, samples, reference, held_out, extractor):
+    """Measure both stages and samples; write report.json and neighbours.png."""
+    evaluate(config, samples, reference, held_out, extractor)
+
+
+def evaluate(config, samples=False, reference=None, held_out=None, extractor="auto"):
+    """Measure both stages on the training and the validation split; write `report.json`.
+
+    Args:
+        config: `Config`.
+        samples: whether samples are scored too, by `evaluation.score_samples`.
+        reference: split that they are compared with; None for four fifths of the validation split.
+        held_out: split of other real images, as many as samples are drawn; None for the other
+            fifth. Both or none are given.
+        extractor: of `evaluation.load_extractor`, for the samples.
+
+    Returns:
+        The report, as `evaluation.evaluate` gives it, with the dataset, the history of the prior,
+        and as `"samples"` what `evaluation.score_samples` gives.
+
+    Raises:
+        ValueError: if a stage is missing, one of the two splits is, or there is no such extractor.
+    """
+    if (reference is None) != (held_out is None):
+        raise ValueError(
+            "`reference` and `held_out` must both be given, or neither. "
+            f"Received: reference={reference!r}, held_out={held_out!r}"
+        )
+    begin(config, "Report", needs=("vqvae", "prior"))
+    from keras_vqvae2.distribution.processes import data_options
+
+    generator = load_generator(config)
+    scored = _scored_splits(config, reference, held_out) if samples else None
+    extractor = kv.evaluation.load_extractor(extractor, config.data.name) if samples else None
+    vqvae, size = generator.vqvae, config.batch_size
+    shared = data_options()  # of a demo on several devices
+    measured = kv.evaluation.evaluate(
+        vqvae,
+        generator.prior,
+        {s: kv.ImageBatches(load_split(config, s), size, **shared) for s in SPLITS},
+        {s: load_codes(config, s, vqvae=vqvae, **shared) for s in SPLITS},
+    )
+    history = json.loads((config.prior_dir / "history.json").read_text())
+    report = {"dataset": config.data.name, "seed": config.seed, **measured, "history": history}
+    if samples:
+        report["samples"], neighbours = _score(config, generator, *scored, extractor)
+    config.save()
+    config.report_file.write_text(json.dumps(report, indent=2) + "\n")
+    if samples:
+        save_picture(config, "neighbours.png", neighbours)
+    for part in report_tables(report):
+        console().print(part)
+    return report
+
+
+def _scored_splits(config, reference, held_out):
+    """The images that samples are compared with, and other real ones."""
+    if reference is None:
+        data = load_split(config, "validation")
+        return data.part(stop=len(data) * 4 // 5), data.part(len(data) * 4 // 5)
+    return load_split(config, reference), load_split(config, held_out)
+
+
+def _score(config, generator, reference, held_out, extractor):
+    """The scores of samples, and a picture of samples beside the nearest training images."""
+    from keras_vqvae2 import drawing
+
+    train = load_split(config, "train")
+    with progress("samples to score") as update:
+        scores, samples, neighbours = kv.evaluation.score_samples(
+            generator,
+            reference,
+            held_out,
+            train,
+            extractor,
+            num_classified=NUM_CLASSIFIED,
+            seed=config.seed,
+            callback=update,
+            **config.sampling,
+        )
+    shown = slice(config.num_samples)
+    return scores, drawing.pairs(samples[shown], train.images[neighbours[shown]])

@@ -1,0 +1,34 @@
+"""The command `reconstruct`: what the codes keep of validation images."""
+
+from keras_vqvae2.cli.flags import config_command
+from keras_vqvae2.cli.run import begin, load_split, load_vqvae, save_picture, spread
+
+
+@config_command("reconstruct")
+def command(config):
+    """Draw reconstructions.png: validation images, each beside its reconstruction."""
+    reconstruct(config)
+
+
+def reconstruct(config):
+    """Draw `reconstructions.png`: validation images, each beside its reconstruction.
+
+    Args:
+        config: `Config`.
+
+    Returns:
+        The reconstructions, float `[num_samples, H, W, C]`; fewer where there are fewer images.
+
+    Raises:
+        ValueError: if stage 1 is missing.
+    """
+    begin(config, "Reconstructions of validation images", needs=("vqvae",))
+    from keras_vqvae2 import drawing
+
+    vqvae = load_vqvae(config)
+    images = load_split(config, "validation").images
+    images = images[spread(images, config.num_samples)]
+    reconstructions = vqvae.decode(vqvae.encode(images))
+    config.save()
+    save_picture(config, "reconstructions.png", drawing.pairs(images, reconstructions))
+    return reconstructions
