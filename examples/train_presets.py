@@ -15,8 +15,13 @@ import keras
 import numpy as np
 
 from keras_vqvae2 import ImageGenerator, drawing
-from keras_vqvae2.cli import export, results, stages
 from keras_vqvae2.cli.config import SIZES, Config
+from keras_vqvae2.cli.evaluate import evaluate
+from keras_vqvae2.cli.export import export
+from keras_vqvae2.cli.extract_codes import extract_codes
+from keras_vqvae2.cli.reconstruct import reconstruct
+from keras_vqvae2.cli.train_prior import train_prior
+from keras_vqvae2.cli.train_vqvae import train_vqvae
 
 COMMON = {
     "wiring": "best",
@@ -60,8 +65,7 @@ SCORED = {
     "emoji32": ("validation", "test"),
     "fashion_mnist": ("test[:4000]", "test[4000:5000]"),
 }
-TINY_EPOCHS = {"vqvae_epochs": 1, "decoder_epochs": 1, "prior_epochs": 1}
-TINY = {**SIZES["tiny"], **TINY_EPOCHS, "code_passes": 2}
+TINY = dict(SIZES["tiny"], vqvae_epochs=1, decoder_epochs=1, prior_epochs=1, code_passes=2)
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("name", choices=PRESETS)
@@ -80,10 +84,9 @@ config = Config.create(
     data_dir=arguments.data_dir,
     tensorboard=False,
 )
-for stage in (stages.train_vqvae, stages.extract, stages.train_prior):
+for stage in (train_vqvae, extract_codes, train_prior, reconstruct):
     stage(config)
-results.reconstruct(config)
-results.write_report(config, True, *SCORED[name])
+evaluate(config, True, *SCORED[name])
 
 # The file of `from_preset`, without the optimizers' state.
 files = config.vqvae_file, config.prior_file
@@ -95,14 +98,13 @@ generator.save(folder / f"{name}.keras")
 # The pictures of the documents: a class a column.
 images = arguments.out / "docs" / "images"
 labels = np.arange(6 * generator.num_classes) % generator.num_classes
-samples = generator.generate(len(labels), labels=labels, seed=0, temperature=config.temperature)
-picture = drawing.grid(samples, generator.num_classes)
-drawing.save(images / f"{name}_samples.png", picture)
+samples = generator.generate(len(labels), labels=labels, seed=0, **config.sampling)
+drawing.save(images / f"{name}_samples.png", drawing.grid(samples, generator.num_classes))
 shutil.copy(config.run_dir / "reconstructions.png", images / f"{name}_reconstructions.png")
 
 # The SavedModel with its model card.
 shutil.rmtree(config.saved_model_dir, ignore_errors=True)
-export.export_run(config, name)
+export(config, name)
 served = arguments.out / "savedmodels" / name
 shutil.rmtree(served, ignore_errors=True)
 shutil.copytree(config.saved_model_dir, served)

@@ -21,7 +21,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_vqvae2 import cli, run
+from keras_vqvae2 import cli
+from keras_vqvae2.cli import flags, run
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -45,7 +46,7 @@ TINY_SPACE = {
     "vqvae": {"filters": [8], "num_residual_blocks": [1], "num_embeddings": [64]},
     "prior": {"filters": [8], "num_blocks": [1]},
 }
-RESOLVE = cli._resolve
+RESOLVE = flags.resolve
 
 
 def identify(page):
@@ -126,7 +127,7 @@ def test_commands_run(workplace, monkeypatch, capsys):
         monkeypatch.setattr("sys.argv", [*words, *tiny])
         # The other runs differ from the first by their configuration: they stop at their data.
         other = any(run in shlex.join(words) for run in ("photos", "runs/tuned"))
-        monkeypatch.setattr(cli, "_resolve", load_and_stop if other else RESOLVE)
+        monkeypatch.setattr(flags, "resolve", load_and_stop if other else RESOLVE)
         with pytest.raises(SystemExit) as exit_:
             cli.main()
         assert not exit_.value.code, f"{page}: {shlex.join(words)}\n{capsys.readouterr()}"
@@ -136,12 +137,12 @@ def test_commands_run(workplace, monkeypatch, capsys):
     }
 
 
-def load_and_stop(*flags):
+def load_and_stop(*arguments):
     """Resolve the flags of a command, see that there is the data that they name, and end it."""
-    config = RESOLVE(*flags)
+    config = RESOLVE(*arguments)
     config.save()
     data = run.load_split(config, "train")
-    if config.dataset == "photos":
+    if config.data.name == "photos":
         assert data.label_names == ("cats", "dogs")
         assert data.image_shape == (64, 64, 3)
     raise SystemExit

@@ -74,7 +74,7 @@ def main():
         status = _fail(error.format_message(), error.exit_code)
     except (OSError, ValueError) as error:
         status = _fail(error, 1)
-    sys.exit(status)
+    sys.exit(status or 0)  # a command returns nothing
 
 
 def _fail(error, status):

@@ -86,7 +86,7 @@ def serve_command(directory, port=8500, rest_port=8501):
     """Return the commands that serve a folder of versions: the server's own, and `docker run`.
 
     Args:
-        directory: folder that `export_run` wrote: versions, `models.config`, `batching.config`.
+        directory: folder that `export` wrote: versions, `models.config`, `batching.config`.
         port: for gRPC.
         rest_port: for REST.
 

@@ -1,83 +1,101 @@
-"""Flags become a config; what the commands then do is tested with the stages."""
+"""The program as a user meets it: help, completion, and what goes wrong."""
 
-import json
-from pathlib import Path
+import os
+import subprocess
+import sys
 
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
-from keras_vqvae2 import cli, results, stages
-from keras_vqvae2.cli.config import SIZES, Config
+import keras_vqvae2
+from keras_vqvae2 import cli
 
-COMMANDS = {
-    "demo": (stages, "demo"),
-    "train-vqvae": (stages, "train_vqvae"),
-    "extract-codes": (stages, "extract"),
-    "train-prior": (stages, "train_prior"),
-    "generate": (results, "generate"),
-    "reconstruct": (results, "reconstruct"),
-    "evaluate": (results, "write_report"),
-    "complete": (results, "complete"),
-}
-
-
-@pytest.fixture
-def config_of(monkeypatch, tmp_path):
-    """Runs a command with its stage replaced; returns the config that the stage got."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(command, *flags):
-        received = []
-        module, function = COMMANDS[command]
-        monkeypatch.setattr(module, function, lambda config, *more: received.append(config))
-        result = CliRunner().invoke(cli.app, [command, *flags], catch_exceptions=False)
-        assert result.exit_code == 0, result.output
-        (config,) = received
-        return config
-
-    return run
+COMMANDS = list(cli.app.commands)
+# Ends with an error if the program imported what takes seconds.
+LIGHT = """
+import sys
+sys.argv[0] = "keras-vqvae2"
+from keras_vqvae2 import cli
+try:
+    cli.main()
+finally:
+    heavy = {"keras", "tensorflow", "jax", "numpy", "rich.console"} & set(sys.modules)
+    assert not heavy, heavy
+"""
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_the_flags_of_the_config(config_of, command):
-    assert config_of(command) == Config()
-    config = config_of(command, "--size", "tiny", "--filters", "8", "--top-p", "0.5", "--flip")
-    assert config == Config.create("tiny", filters=8, top_p=0.5, flip=True)
-
-
-def test_no_flag_turns_a_switch_off(config_of):
-    assert config_of("demo", "--no-tensorboard").tensorboard is False
-
-
-def test_epochs_are_those_of_the_command(config_of):
-    assert config_of("train-vqvae", "--epochs", "3") == Config(vqvae_epochs=3)
-    assert config_of("train-prior", "--epochs", "3") == Config(prior_epochs=3)
-    both = config_of("demo", "--epochs", "3", "--prior-epochs", "7")
-    assert both == Config(vqvae_epochs=3, prior_epochs=7)
-
-
-def test_flags_win_over_the_file_and_the_file_over_the_saved_run(config_of, tmp_path):
-    Config.create("tiny", run_dir=tmp_path / "run", seed=1, decay=0.5, patience=2).save()
-    file = tmp_path / "wide.json"
-    file.write_text(json.dumps({"seed": 2, "decay": 0.6}))
-    config = config_of(
-        "train-prior", "--run-dir", f"{tmp_path}/run", "--config", f"{file}", "--seed", "3"
+def light(*arguments, **environment):
+    """The result of the program in a process of its own that imports no framework."""
+    return subprocess.run(
+        [sys.executable, "-c", LIGHT, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, **environment},
     )
-    assert (config.seed, config.decay, config.patience) == (3, 0.6, 2)
-    assert config.num_embeddings == SIZES["tiny"]["num_embeddings"]
-    assert config.run_dir == tmp_path / "run"
 
 
-def test_each_dataset_has_a_run_directory_of_its_own(config_of):
-    assert config_of("demo", "--dataset", "fashion_mnist").run_dir == Path("runs/fashion_mnist")
-    assert config_of("demo", "--dataset", "some/images").run_dir == Path("runs/images")
+@pytest.mark.parametrize("arguments", [[], ["--help"], *([name, "--help"] for name in COMMANDS)])
+def test_help_needs_no_framework(arguments):
+    result = light(*arguments)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith("Usage: keras-vqvae2")
 
 
-def test_a_run_that_was_moved_is_found_where_it_is(config_of, tmp_path):
-    Config(run_dir=tmp_path / "before", seed=5).save()
-    (tmp_path / "before").rename(tmp_path / "after")
-    config = config_of("generate", "--run-dir", str(tmp_path / "after"))
-    assert config == Config(run_dir=tmp_path / "after", seed=5)
+def test_the_version_is_that_of_the_package():
+    assert light("--version").stdout == f"keras-vqvae2, version {keras_vqvae2.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["demo", "--epoch", "3"], 2, "No such option: --epoch"),
+        (["dmeo"], 2, "No such command 'dmeo'"),
+        (["demo", "--batch-size", "many"], 2, "Invalid value for '--batch-size': 'many'"),
+        (["serve-command", "nowhere"], 2, "Directory 'nowhere' does not exist"),
+        (["demo", "--batch-size", "0"], 1, "`batch_size` must be at least 1. Received: 0"),
+        (["demo", "--size", "huge"], 1, "`size` must be one of tiny, small, base"),
+        (["demo", "--config", "none.json"], 1, "A config must be a readable JSON file"),
+        (["tune", "--space", "none.json"], 1, "A config must be a readable JSON file"),
+        (["generate", "--run-dir", "nowhere"], 1, "nowhere/prior/prior_final.keras is missing"),
+        (
+            ["train-prior", "--run-dir", "nowhere"],
+            1,
+            "`keras-vqvae2 train-vqvae --run-dir nowhere`",
+        ),
+    ],
+)
+def test_an_error_of_use_needs_no_framework(monkeypatch, tmp_path, arguments, status, message):
+    monkeypatch.setenv("PYTHONPATH", os.getcwd())
+    monkeypatch.chdir(tmp_path)
+    result = light(*arguments)
+    assert (result.returncode, result.stdout) == (status, "")
+    assert result.stderr.startswith("Error: ")
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_gets_the_script_of_its_completion(shell):
+    result = CliRunner().invoke(cli.app, ["--show-completion", shell], prog_name="keras-vqvae2")
+    assert result.exit_code == 0
+    assert f"_KERAS_VQVAE2_COMPLETE={shell}_complete" in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("keras-vqvae2 train-", {"train-vqvae", "train-prior"}),
+        ("keras-vqvae2 demo --codebook-", {"--codebook-metric", "--codebook-gradient"}),
+    ],
+)
+def test_words_are_completed_without_a_framework(words, expected):
+    count = str(len(words.split()) - 1)
+    environment = {"COMP_WORDS": words, "COMP_CWORD": count}
+    result = light(_KERAS_VQVAE2_COMPLETE="bash_complete", **environment)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert {line.split(",")[1] for line in result.stdout.splitlines()} == expected
 
 
 @pytest.mark.parametrize(
@@ -91,9 +109,28 @@ def test_a_run_that_was_moved_is_found_where_it_is(config_of, tmp_path):
         (["info", "--num-levels", "6"], "image_shape=(32, 32, 3)"),
         (["generate"], "run `keras-vqvae2 train-prior --run-dir runs/emoji32` first"),
         (["extract-codes"], "run `keras-vqvae2 train-vqvae --run-dir runs/emoji32` first"),
+        (["reconstruct"], "run `keras-vqvae2 train-vqvae --run-dir runs/emoji32` first"),
+        (["complete"], "run `keras-vqvae2 train-prior --run-dir runs/emoji32` first"),
+        (["complete", "--hide", "middle"], "`hide` must be one of top"),
+        (["evaluate"], "run `keras-vqvae2 train-vqvae --run-dir runs/emoji32` first"),
+        (["evaluate", "--reference", "test"], "must both be given, or neither"),
+        (["export"], "run `keras-vqvae2 train-vqvae --run-dir runs/emoji32` first"),
+        (["export", "--name", "a/b"], "`name` must consist of letters"),
+        (["tune", "--stage", "prior"], "search over stage 1 first"),
+        (["tune", "--tuner", "grid"], "`tuner` must be one of random, hyperband, bayesian"),
+        (["tune", "--objective", "loss"], "`objective` must be one of val_reconstruction_mse"),
+        (["tune", "--max-parameters", "0"], "`max_parameters` must be positive"),
+        (["tune", "--dataset", "fashion_mnist", "--data-dir", "nowhere"], "'nowhere'"),
+        (["train-vqvae", "--dataset", "fashion_mnist", "--data-dir", "nowhere"], "'nowhere'"),
+        (["train-vqvae", "--reconstruction-loss", "l2"], "`reconstruction_loss` must be one of"),
+        (["train-vqvae", "--validation-split", "dev"], "`split` must be"),
+        (["train-vqvae", "--from-tuning", "nowhere"], "nowhere/vqvae2/best.json"),
+        (["demo", "--code-passes", "2"], "`passes` must be 1 unless"),
+        (["demo", "--size", "tiny", "--prior-filters", "7"], "`filters` must be even"),
+        (["demo", "--dataset", "fashion_mnist", "--data-dir", "nowhere"], "'nowhere'"),
     ],
 )
-def test_an_error_is_one_line_without_a_traceback(monkeypatch, tmp_path, capsys, flags, message):
+def test_an_error_is_one_line_and_leaves_nothing(monkeypatch, tmp_path, capsys, flags, message):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["keras-vqvae2", *flags])
     with pytest.raises(SystemExit) as exit_info:
@@ -103,6 +140,7 @@ def test_an_error_is_one_line_without_a_traceback(monkeypatch, tmp_path, capsys,
     assert error.startswith("Error: ")
     assert message in error
     assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_unknown_flag_is_a_usage_error():
@@ -110,10 +148,15 @@ def test_an_unknown_flag_is_a_usage_error():
     assert result.exit_code == 2
 
 
-def test_info_counts_the_parameters_of_the_specification(monkeypatch, tmp_path):
+def test_info_counts_the_parameters_of_the_specification(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
-    result = CliRunner().invoke(cli.app, ["info", "--size", "base"], catch_exceptions=False)
+    monkeypatch.setattr("sys.argv", ["keras-vqvae2", "info", "--size", "base"])
+    with pytest.raises(SystemExit) as exit_info:
+        cli.main()
+    assert not exit_info.value.code
+    output = capsys.readouterr().out
     for part in ("encoder", "decoder", "top codebook", "bottom codebook", "top prior"):
-        assert part in result.output
-    assert "32,768" in result.output  # 512 codes of 64.
-    assert "at 64 images a batch: about" in result.output
+        assert part in output
+    assert "32,768" in output  # 512 codes of 64.
+    assert "at 64 images a batch: about" in output
+    assert not list(tmp_path.iterdir())

@@ -1,16 +1,70 @@
+import inspect
 import json
 from pathlib import Path
 
 import pytest
 
-from keras_vqvae2.cli.config import SIZES, WIRINGS, Config, read_options
+import keras_vqvae2 as kv
+from keras_vqvae2.cli.config import SIZES, WIRINGS, Config, flat, nested, read_options
 
 
 def test_a_saved_config_comes_back_equal(tmp_path):
     config = Config.create("tiny", run_dir=tmp_path / "run", data_dir="some/where", top_p=0.9)
     config.save()
     assert Config.load(config.file) == config
-    assert json.loads(config.file.read_text())["num_embeddings"] == 32
+    assert json.loads(config.file.read_text())["vqvae"]["num_embeddings"] == 32
+
+
+def test_a_run_of_before_is_read(tmp_path):
+    """Its config.json was flat, of the names of the flags."""
+    file = tmp_path / "config.json"
+    before = {"run_dir": "runs/old", "dataset": "photos", "image_size": 64, "top_k": None}
+    before |= {"prior_filters": 8, "prior_attention_blocks": 2, "codebook_metric": "cosine"}
+    file.write_text(json.dumps({**before, "prior_ema": 0, "conditional": True}))
+    config = Config.load(file)
+    assert config.run_dir == Path("runs/old")
+    assert (config.data.name, config.data.image_size) == ("photos", (64, 64))
+    assert (config.prior.filters, config.prior.num_attention_blocks) == (8, (2,))
+    assert config.vqvae.quantizer_options.metric == "cosine"
+    assert config.codes.with_labels
+
+
+def test_fields_are_given_nested_or_flat():
+    parts = {"filters": 8, "quantizer_options": {"metric": "cosine"}}
+    expected = Config(filters=8, codebook_metric="cosine", prior_filters=6)
+    assert Config(vqvae=parts, prior={"filters": 6}) == expected
+    assert Config(prior_filters=6).updated({"vqvae": parts}) == expected
+    assert Config(**expected) == expected
+    assert nested(flat(expected)) == expected.model_dump()
+    # Of two that name one field, the later.
+    assert Config().updated({"vqvae": {"decay": 0.9}, "decay": 0.5}).vqvae.decay == 0.5
+
+
+def test_parts_are_passed_on_whole():
+    config = Config.create("tiny", image_size=16, top_k=3)
+    assert dict(**config.sampling) == {"temperature": 1.0, "top_k": 3, "top_p": None}
+    assert dict(**config.data) == {"name": "emoji32", "image_size": (16, 16)}
+    options = dict(**config.vqvae)["quantizer_options"]
+    assert options == {"metric": "euclidean", "gradient": "straight_through"}
+
+
+@pytest.mark.parametrize(
+    ("part", "function"),
+    [
+        ("data", kv.datasets.load),
+        ("augmentation", kv.ImageBatches),
+        ("augmentation", kv.extract_codes),
+        ("passes", kv.extract_codes),
+        ("vqvae", kv.VQVAE2),
+        ("prior", kv.HierarchicalPrior),
+        ("codes", kv.CodeBatches),
+        ("sampling", kv.ImageGenerator.generate),
+        ("sampling", kv.ImageGenerator.complete),
+        ("sampling", kv.evaluation.score_samples),
+    ],
+)
+def test_the_fields_of_a_part_are_arguments(part, function):
+    assert set(Config()[part]) <= set(inspect.signature(function).parameters)
 
 
 def test_the_defaults_are_the_small_size():
@@ -19,8 +73,9 @@ def test_the_defaults_are_the_small_size():
 
 def test_the_base_size_is_the_specification():
     base = Config.create("base")
-    assert (base.filters, base.embedding_dim, base.num_embeddings) == (256, 64, 512)
-    assert (base.prior_filters, base.prior_blocks) == (256, 16)
+    vqvae, prior = base.vqvae, base.prior
+    assert (vqvae.filters, vqvae.embedding_dim, vqvae.num_embeddings) == (256, 64, 512)
+    assert (prior.filters, prior.num_blocks) == (256, 16)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -32,20 +87,20 @@ def test_every_size_names_the_same_fields(size):
 def test_every_wiring_names_the_same_fields_and_goes_with_any_size(wiring):
     assert WIRINGS[wiring].keys() == WIRINGS["specified"].keys()
     config = Config.create("tiny", wiring=wiring)
-    assert config.filters == 16
-    assert config.condition_on_coarser is (wiring == "best")
+    assert config.vqvae.filters == 16
+    assert config.vqvae.condition_on_coarser is (wiring == "best")
     assert Config.create("base", wiring="specified") == Config.create("base")
 
 
 def test_a_field_wins_over_the_size():
-    assert Config.create("tiny", filters=8).filters == 8
-    assert Config().updated({"filters": 8, "size": "tiny"}).prior_filters == 16
+    assert Config.create("tiny", filters=8).vqvae.filters == 8
+    assert Config().updated({"filters": 8, "size": "tiny"}).prior.filters == 16
 
 
 def test_values_are_brought_to_their_type():
     config = Config(run_dir="somewhere", temperature=1)
     assert config.run_dir == Path("somewhere")
-    assert isinstance(config.temperature, float)
+    assert isinstance(config.sampling.temperature, float)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +115,12 @@ def test_values_are_brought_to_their_type():
         ({"top_k": 2.5}, "`top_k` must be of type int or NoneType. Received: 2.5"),
         ({"batch_size": 0}, "`batch_size` must be at least 1. Received: 0"),
         ({"vqvae_epochs": -1}, "`vqvae_epochs` must be at least 1. Received: -1"),
+        ({"prior": {"filters": 0}}, "`prior_filters` must be at least 1. Received: 0"),
+        ({"prior": {"filtres": 8}}, r"no field `prior\.filtres`"),
+        ({"prior": 8}, "no field `prior`. It has: .*prior_filters"),
+        ({"image_size": [8]}, "`image_size` must be of type int or NoneType. Received: "),
+        ({"top_p": 1.5}, r"`top_p` must be at most 1(\.0)?. Received: 1.5"),
+        ({"temperature": 0}, r"`temperature` must be greater than 0(\.0)?. Received: 0"),
     ],
 )
 def test_a_wrong_field_is_named(options, message):

@@ -19,7 +19,8 @@ from PIL import Image
 
 from keras_vqvae2 import cli
 from keras_vqvae2.cli.config import Config
-from keras_vqvae2.export import serving
+from keras_vqvae2.cli.export import export
+from keras_vqvae2.export import model_card, saved_model, serving
 
 grpc = pytest.importorskip("grpc", reason="the extra `serving` is not installed")
 pytest.importorskip("tensorflow_serving.apis", reason="the extra `serving` is not installed")
@@ -77,7 +78,7 @@ def config(class_model, tmp_path_factory):
     class_model.vqvae.save(config.vqvae_file)
     class_model.prior.save(config.prior_file)
     config.report_file.write_text(json.dumps(REPORT))
-    serving.export_run(config)
+    export(config)
     return config
 
 
@@ -111,17 +112,17 @@ def predict(stub, signature, inputs):
 
 
 def test_a_second_export_is_a_second_version(config, monkeypatch):
-    monkeypatch.setattr(serving, "export_generator", lambda model, path: path.mkdir())
-    monkeypatch.setattr(serving, "model_card", lambda *arguments: "")
+    monkeypatch.setattr(saved_model, "export_generator", lambda model, path: path.mkdir())
+    monkeypatch.setattr(model_card, "model_card", lambda *arguments: "")
     monkeypatch.setattr(serving, "write_warmup", lambda *arguments: None)
-    folder = serving.export_run(config)
+    folder = export(config)
     assert folder == config.saved_model_dir / "2"
     shutil.rmtree(folder)
 
 
 def test_a_name_that_no_server_takes_is_refused(config):
     with pytest.raises(ValueError, match="`name` must consist of letters.*Received: name='a b'"):
-        serving.export_run(config, name="a b")
+        export(config, name="a b")
 
 
 def test_the_configuration_is_what_the_server_reads(config):
@@ -186,10 +187,10 @@ def test_a_folder_without_versions_is_refused(tmp_path):
 
 
 def test_without_the_extra_the_export_goes_on(config, monkeypatch, capsys):
-    monkeypatch.setattr(serving, "export_generator", lambda model, path: path.mkdir())
-    monkeypatch.setattr(serving, "model_card", lambda *arguments: "")
+    monkeypatch.setattr(saved_model, "export_generator", lambda model, path: path.mkdir())
+    monkeypatch.setattr(model_card, "model_card", lambda *arguments: "")
     monkeypatch.setitem(sys.modules, "tensorflow_serving.apis", None)
-    folder = serving.export_run(config)
+    folder = export(config)
     shutil.rmtree(folder)
     output = " ".join(capsys.readouterr().out.split())
     assert "No warm-up requests" in output

@@ -190,7 +190,7 @@ def refusal(capsys, *arguments):
 def test_another_architecture_is_refused(copy, capsys):
     message = refusal(capsys, "train-vqvae", "--run-dir", copy, "--filters", 16)
     assert "`filters` must stay 8" in message
-    assert json.loads((copy / "config.json").read_text())["filters"] == 8
+    assert json.loads((copy / "config.json").read_text())["vqvae"]["filters"] == 8
 
 
 def test_a_prior_of_other_codes_is_refused(copy, capsys):
