@@ -27,6 +27,17 @@ ORDER = [
     {"callbacks", "export", "tuning"},
     {"cli"},
 ]
+# The modules of the program in the same way; those of one place do not know each other.
+PROGRAM = [
+    {"run_folder", "options"},
+    {"config", "progress", "tables"},
+    {"run", "flags", "fitting"},
+    {"train_vqvae", "extract_codes", "train_prior", "tune", "generate", "reconstruct", "complete"}
+    | {"evaluate", "serve_command", "info"},
+    {"demo", "export"},
+    {"app"},
+    {"__init__"},
+]
 # Models export themselves, by a method that users call; TensorFlow is needed in it alone.
 BACK = {"models/vqvae2.py": "export_vqvae", "models/image_generator.py": "export_generator"}
 # The places that name TensorFlow.
@@ -73,6 +84,24 @@ def test_imports_only_point_left(path):
             assert line in path.read_text().splitlines(), "inside a method"
         elif module.startswith("keras_vqvae2."):
             assert place(module) <= place(own), f"{relative} imports {module}"
+
+
+def test_imports_within_the_program_only_point_left():
+    rank = {name: index for index, names in enumerate(PROGRAM) for name in names}
+    files = [path for path in FILES if path.parent.name == "cli"]
+    assert {path.stem for path in files} == rank.keys()
+    for path in files:
+        for module in imports(path):
+            if module == "keras_vqvae2.cli":  # `from keras_vqvae2.cli import` modules
+                assert path.stem == "app"
+            elif module.startswith("keras_vqvae2.cli."):
+                assert rank[module.split(".")[2]] < rank[path.stem], f"{path.name}: {module}"
+
+
+def test_the_library_does_not_know_the_program():
+    for path in FILES:
+        if path.parent.name != "cli":
+            assert not any(module.startswith("keras_vqvae2.cli") for module in imports(path)), path
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))

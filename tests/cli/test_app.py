@@ -49,7 +49,7 @@ def test_the_version_is_that_of_the_package():
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["demo", "--epoch", "3"], 2, "No such option: --epoch"),
+        (["demo", "--epoch", "3"], 2, "No such option"),
         (["dmeo"], 2, "No such command 'dmeo'"),
         (["demo", "--batch-size", "many"], 2, "Invalid value for '--batch-size': 'many'"),
         (["serve-command", "nowhere"], 2, "Directory 'nowhere' does not exist"),
@@ -66,7 +66,6 @@ def test_the_version_is_that_of_the_package():
     ],
 )
 def test_an_error_of_use_needs_no_framework(monkeypatch, tmp_path, arguments, status, message):
-    monkeypatch.setenv("PYTHONPATH", os.getcwd())
     monkeypatch.chdir(tmp_path)
     result = light(*arguments)
     assert (result.returncode, result.stdout) == (status, "")

@@ -2,7 +2,11 @@
 
 import json
 import math
+import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -210,6 +214,40 @@ def test_a_missing_stage_is_named(copy, capsys):
 def test_an_unknown_label_is_refused(copy, capsys):
     message = refusal(capsys, "generate", "--run-dir", copy, "--label", "triangle")
     assert "`label` must be one of disc, square. Received: label='triangle'" in message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train-vqvae", "--filters", 16], "`filters` must stay 8"),
+        (["train-prior", "--no-conditional"], "`conditional` must stay True"),
+        (["extract-codes", "--code-passes", 1, "--code-noise", 2.0], "`noise` must be 0 unless"),
+        (["reconstruct", "--data-dir", "nowhere", "--dataset", "nowhere"], "must stay"),
+        (["generate", "--label", "triangle"], "`label` must be one of disc, square"),
+        (["complete", "--hide", "middle"], "`hide` must be one of"),
+        (["evaluate", "--extractor", "nowhere.keras"], "nowhere.keras"),
+        (["evaluate", "--reference", "dev", "--held-out", "train"], "dev"),
+        (["export", "--name", "a b"], "`name` must consist of letters"),
+        (["tune", "--tuner", "grid"], "`tuner` must be one of"),
+    ],
+)
+def test_what_is_refused_leaves_the_run_as_it_was(finished, capsys, arguments, message):
+    def content():
+        return {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
+
+    before = content()
+    name, *flags = arguments
+    assert message in refusal(capsys, name, "--run-dir", finished, "--seed", 9, *flags)
+    assert content() == before
+
+
+def test_a_command_prints_no_log_of_tensorflow(copy):
+    program = Path(sys.executable).with_name("keras-vqvae2")
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    arguments = [program, "generate", "--run-dir", copy]
+    result = subprocess.run(arguments, capture_output=True, text=True, env=environment, check=True)
+    assert result.stderr == ""
+    assert "Stage 3" in result.stdout.splitlines()[0]
 
 
 def test_a_collapsed_level_is_reported_and_stops_stage_two(copy, capsys):
