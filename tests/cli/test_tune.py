@@ -62,6 +62,7 @@ def test_tensorboard_gets_the_hyperparameters(tuned):
 @pytest.mark.slow
 def test_a_training_takes_the_options_of_the_best(tuned, monkeypatch):
     run_dir, _ = tuned
+    monkeypatch.setattr("keras_vqvae2.cli.train_prior.require", lambda *_: None)
     configs = []
     for name in ("train-vqvae", "train-prior"):
         function = name.replace("-", "_")
