@@ -3,6 +3,8 @@
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
+from keras_vqvae2 import checks
+
 
 def frechet_distance(real, generated):
     """Fréchet distance of the normal distributions fitted to two sets of features.
@@ -11,11 +13,14 @@ def frechet_distance(real, generated):
     sets make larger: compare distances of equal sizes only.
 
     Args:
-        real: float array `[N, F]`.
-        generated: float array `[M, F]`.
+        real: float array `[N, F]`, at least 2 of them.
+        generated: float array `[M, F]`, at least 2 of them.
 
     Returns:
         Float of at least 0.
+
+    Raises:
+        ValueError: if there are too few features, or they are not finite.
 
     Reference:
         Heusel et al. 2017, "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash
@@ -27,7 +32,8 @@ def frechet_distance(real, generated):
     >>> round(frechet_distance(features, features + 1.0), 4)
     4.0
     """
-    real, generated = (np.asarray(x, "float64") for x in (real, generated))
+    least = 2  # of which a covariance can be taken
+    real, generated = (x.astype("float64") for x in _checked(least, real=real, generated=generated))
     covariances = [np.atleast_2d(np.cov(x, rowvar=False)) for x in (real, generated)]
     # The trace of the root of a product, by roots of symmetric matrices, which are real.
     values, vectors = np.linalg.eigh(covariances[0])
@@ -55,7 +61,7 @@ def precision_recall(real, generated, neighbours=5):
         with a generated one in them.
 
     Raises:
-        ValueError: if there are too few features.
+        ValueError: if there are too few features, or they are not finite.
 
     Reference:
         Kynkäänniemi et al. 2019, "Improved Precision and Recall Metric for Assessing Generative
@@ -69,12 +75,8 @@ def precision_recall(real, generated, neighbours=5):
     >>> scores["precision"], scores["recall"], scores["coverage"]
     (1.0, 1.0, 1.0)
     """
-    real, generated = np.asarray(real), np.asarray(generated)
-    if min(len(real), len(generated)) <= neighbours:
-        raise ValueError(
-            f"`real` and `generated` must hold more than {neighbours} features each. "
-            f"Received: {len(real)} and {len(generated)}"
-        )
+    least = checks.positive_int("neighbours", neighbours) + 1  # none is its own neighbour
+    real, generated = _checked(least, real=real, generated=generated)
     real_radii, generated_radii = (_radii(x, neighbours) for x in (real, generated))
     # Squared, as the radii are: one large product instead of all differences.
     distances = (
@@ -101,15 +103,41 @@ def nearest(features, references):
     Returns:
         `(distances, indices)`, Euclidean, each `[N]`.
 
+    Raises:
+        ValueError: if either is empty or not finite.
+
     Example:
 
     >>> distances, indices = nearest(np.array([[1.0]]), np.array([[0.0], [3.0]]))
     >>> distances.tolist(), indices.tolist()
     ([1.0], [0])
     """
+    features, references = _checked(1, features=features, references=references)
     search = NearestNeighbors(n_neighbors=1).fit(references)
     distances, indices = search.kneighbors(features)
     return distances[:, 0], indices[:, 0]
+
+
+def _checked(least, **sets):
+    """The two sets of features as arrays, or a ValueError that names them and the rule."""
+    names = " and ".join(f"`{name}`" for name in sets)
+    arrays = [np.asarray(x) for x in sets.values()]
+    shapes = [x.shape for x in arrays]
+    if any(len(shape) != 2 for shape in shapes) or shapes[0][1] != shapes[1][1]:
+        raise ValueError(
+            f"{names} must be arrays [N, F] and [M, F]. Received: shapes {shapes[0]} and {shapes[1]}"
+        )
+    if min(map(len, arrays)) < least:
+        raise ValueError(
+            f"{names} must hold at least {least}, more than {least - 1} features each. "
+            f"Received: {len(arrays[0])} and {len(arrays[1])}"
+        )
+    wrong = [int(np.sum(~np.isfinite(x))) for x in arrays]
+    if any(wrong):
+        raise ValueError(
+            f"{names} must be finite. Received: {wrong[0]} and {wrong[1]} values that are not"
+        )
+    return arrays
 
 
 def _radii(features, neighbours):

@@ -7,7 +7,7 @@ from keras import ops
 from keras_vqvae2 import checks
 from keras_vqvae2.layers import DiscretizedLogistic
 from keras_vqvae2.losses import absolute_error, squared_error, weighted_mean
-from keras_vqvae2.metrics import BitsPerDim, CodebookUsage, Perplexity
+from keras_vqvae2.metrics import BitsPerDim, CodebookUsage, EpochMean, Perplexity
 from keras_vqvae2.models.arguments import KeptArguments, dtype_policy
 from keras_vqvae2.models.coders import Coders
 from keras_vqvae2.models.level_stack import LevelStack
@@ -139,8 +139,8 @@ class VQVAE2(KeptArguments, TrainStep, CheckedFit, keras.Model):
         self.training_graph = keras.Model(images, outputs, name="training_graph")
         self._levels = levels
         self._decoders, self._corrections = levels.decoders, levels.corrections
-        self._mse = keras.metrics.Mean(name="reconstruction_mse")
-        self._commitment = keras.metrics.Mean(name="commitment_loss")
+        self._mse = EpochMean(name="reconstruction_mse")
+        self._commitment = EpochMean(name="commitment_loss")
         self._code_metrics = [
             [kind(size, name=f"{level}_{what}") for what, kind in _CODE_METRICS.items()]
             for level, size in zip(self.level_names, num_embeddings, strict=True)

@@ -64,6 +64,27 @@ def test_sets_that_do_not_meet_score_zero():
 def test_too_few_features_are_refused():
     with pytest.raises(ValueError, match="more than 5 features each. Received: 5 and 20"):
         precision_recall(draw(5), draw(20))
+    for few in (draw(1), draw(0)):
+        for sets in ((few, draw(20)), (draw(20), few)):
+            with pytest.raises(ValueError, match="`real` and `generated` must hold at least 2, "):
+                frechet_distance(*sets)
+    assert frechet_distance(draw(2), draw(2)) == pytest.approx(0.0, abs=1e-9)
+    with pytest.raises(ValueError, match="`features` and `references` must hold at least 1"):
+        nearest(draw(3), draw(0))
+
+
+@pytest.mark.parametrize("score", [frechet_distance, precision_recall, nearest])
+def test_features_of_other_shapes_or_that_are_not_finite_are_refused(score):
+    with pytest.raises(
+        ValueError, match=r"must be arrays \[N, F\].*shapes \(20, 5\) and \(20, 4\)"
+    ):
+        score(draw(20), draw(20, features=4))
+    with pytest.raises(ValueError, match=r"must be arrays \[N, F\].* shapes \(20,\) and"):
+        score(draw(20)[:, 0], draw(20))
+    holed = draw(20)
+    holed[3, 2] = np.nan
+    with pytest.raises(ValueError, match="must be finite. Received: 0 and 1 values"):
+        score(draw(20), holed)
 
 
 def test_nearest_finds_the_closest_reference():
