@@ -1,35 +1,66 @@
 """Picture files and arrays of pixels by pillow: greyscale or RGB on white, cropped and resized."""
 
+import contextlib
+
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
-_ORIENTATION = 0x0112  # the EXIF tag; 5 to 8 swap height and width
+# Of these pillow reads the header alone, or it asks another program or Windows for the pixels.
+_WITHOUT_DECODER = ("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF")
 _GREY_MODES = ("1", "L", "LA")
-_COLOR_MODES = ("RGB", "RGBA", "RGBX", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV")
+_COLOR_MODES = ("RGB", "RGBA", "RGBX", "P", "PA", "CMYK", "YCbCr", "HSV")
+_ORIENTATION = 0x0112  # the EXIF tag
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# The keywords of a PNG's texts that may hold an orientation.
+_PNG_TEXTS = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0")
 
 
-def picture_header(path):
-    """Return `(height, width)` and the channels, 1 or 3, of a picture file; no pixel is decoded.
+class DamagedPicture(ValueError):
+    """A file that should be a picture and cannot be decoded; the message names it."""
+
+
+def picture_suffixes():
+    """Return the suffixes of the pictures that the installed pillow decodes, in lower case.
+
+    Plugins that are registered with pillow count: `pillow_heif.register_heif_opener()` adds
+    `.heic`.
+    """
+    formats = {*_formats(), "MPO"}  # which the plugin of JPEG opens
+    return {suffix for suffix, name in Image.registered_extensions().items() if name in formats}
+
+
+def picture_header(path, decode=False):
+    """Return `(height, width)` and the channels, 1 or 3, of a picture file.
+
+    Args:
+        path: of the file.
+        decode: whether the pixels are decoded as well, which finds damage in them.
 
     Raises:
-        ValueError: if the file is no picture, or has more than 8 bits a channel.
+        DamagedPicture: if the file cannot be read as a picture.
+        ValueError: if it has more than 8 bits a channel, or cannot be opened.
     """
-    with _open(path) as picture:
-        if picture.mode not in _GREY_MODES + _COLOR_MODES:
-            raise ValueError(
-                f"{path} must have 8 bits a channel. Received: pillow's mode {picture.mode!r}"
-            )
-        width, height = picture.size
-        # Pillow would decode a whole PNG to look for EXIF data after the pixels.
-        has_exif = picture.format != "PNG" or "exif" in picture.info
-        turned = has_exif and picture.getexif().get(_ORIENTATION, 1) >= 5
-        size = (width, height) if turned else (height, width)
-        return size, 1 if picture.mode in _GREY_MODES else 3
+    with _opened(path) as picture:
+        size = _upright_size(picture)
+        channels = 1 if picture.mode in _GREY_MODES else 3
+        if decode:
+            _pixels(picture, channels)
+        return size, channels
 
 
 def read_picture(path, channels, image_size=None):
-    """Decode a picture file: turned as its EXIF data says, transparency laid on white.
+    """Decode a picture file: turned as its metadata says, transparency laid on white.
+
+    Of several frames or pages the first is read. CMYK becomes RGB by pillow's formula, without
+    colour profiles. Of colours with 16 bits pillow gives the upper 8.
 
     Args:
         path: of the file.
@@ -40,21 +71,12 @@ def read_picture(path, channels, image_size=None):
         uint8 array `[H, W, channels]`.
 
     Raises:
-        ValueError: if the file is no picture, or is cut off.
+        DamagedPicture: if the file cannot be read as a picture.
+        ValueError: if it has more than 8 bits a channel, or cannot be opened.
     """
-    mode = "L" if channels == 1 else "RGB"
-    with _open(path) as picture:
-        try:
-            picture.load()
-        except (OSError, SyntaxError) as error:
-            raise ValueError(f"{path} is not a complete picture: {error}") from error
-        upright = ImageOps.exif_transpose(picture)
-        if upright.has_transparency_data:
-            upright = upright.convert("RGBA")
-            upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
-        pixels = np.asarray(upright.convert(mode))
-    pixels = pixels.reshape(*pixels.shape[:2], channels)
-    return pixels if image_size is None else fit_pixels(pixels, image_size)
+    with _opened(path) as picture:
+        pixels = _pixels(picture, channels)
+        return pixels if image_size is None else fit_pixels(pixels, image_size)
 
 
 def fit_pixels(pixels, image_size):
@@ -78,8 +100,102 @@ def fit_pixels(pixels, image_size):
     return fitted.reshape(height, width, pixels.shape[2])
 
 
-def _open(path):
+def _formats():
+    """The formats that are decoded, whatever a file's name says of its content."""
+    Image.init()
+    without = _WITHOUT_DECODER
+    if not features.check_codec("jpg_2000"):
+        without = (*without, "JPEG2000")
+    return [name for name in Image.ID if name not in without]
+
+
+@contextlib.contextmanager
+def _opened(path):
+    """Open a picture of a known mode; all that is wrong with it is a ValueError with its name."""
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(open(path, "rb"))
+        except OSError as error:
+            raise ValueError(f"{path} cannot be opened: {error.strerror}") from error
+        try:
+            picture = stack.enter_context(Image.open(file, formats=_formats()))
+            if picture.mode in _GREY_MODES + _COLOR_MODES:
+                yield picture
+                return
+        except Exception as error:  # OSError, SyntaxError, struct.error, …: a plugin's own
+            raise DamagedPicture(f"{path} {_damage(error, file)}") from error
+        mode = picture.mode
+    rule = "have 8 bits a channel" if mode[0] in "IF" else "be greyscale, RGB, CMYK or a palette's"
+    raise ValueError(f"{path} must {rule}. Received: pillow's mode {mode!r}")
+
+
+def _damage(error, file):
+    if isinstance(error, UnidentifiedImageError):
+        file.seek(0)
+        start = file.read(16)
+        found = f"a file that begins with {start!r}" if start else "an empty file"
+        return f"is not a picture that pillow can read. Received: {found}"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"is larger than pillow allows, see `PIL.Image.MAX_IMAGE_PIXELS`. Received: {error}"
+    return f"is not a complete picture. Received: {type(error).__name__}: {error}"
+
+
+def _pixels(picture, channels):
+    """The decoded pixels, uint8 `[H, W, channels]`."""
+    turn = _UPRIGHT.get(_orientation(picture))
+    picture.load()
+    upright = picture if turn is None else picture.transpose(turn)
+    if upright.has_transparency_data:
+        upright = upright.convert("RGBA")
+        upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
+    pixels = np.asarray(upright.convert("L" if channels == 1 else "RGB"))
+    return pixels.reshape(*pixels.shape[:2], channels)
+
+
+def _upright_size(picture):
+    """The `(height, width)` that `_pixels` will have, if possible without decoding."""
+    if picture.format == "TIFF":
+        # Which versions of pillow give as stored, and which as turned, is not for us to know.
+        width, height = picture.tag_v2[256], picture.tag_v2[257]
+        turned = picture.tag_v2.get(_ORIENTATION) in (5, 6, 7, 8)
+    else:
+        turned = _orientation(picture) >= 5  # these swap height and width
+        width, height = picture.size
+    return (width, height) if turned else (height, width)
+
+
+def _orientation(picture):
+    """The orientation, 1 to 8, in which decoding will give the pixels of a picture."""
+    if picture.format == "TIFF":
+        return 1  # Pillow turns them itself.
+    if picture.format == "PNG" and "exif" not in picture.info and _has_late_metadata(picture.fp):
+        picture.load()
     try:
-        return Image.open(path)
-    except UnidentifiedImageError as error:
-        raise ValueError(f"{path} is not a picture that pillow can read") from error
+        # A PNG's own method would decode every picture to look for what may follow the pixels.
+        orientation = Image.Image.getexif(picture).get(_ORIENTATION)
+    except Exception:  # Damaged metadata of whole pixels: as browsers do, take them as they are.
+        return 1
+    return int(orientation) if orientation in range(1, 9) else 1
+
+
+def _has_late_metadata(file):
+    """Whether EXIF or XMP data follows the pixels of a PNG."""
+    if file is None or file.closed:
+        return False  # It is decoded, and its metadata read.
+    before, position, in_pixels = file.tell(), 8, False
+    try:
+        while True:
+            file.seek(position)
+            head = file.read(8)
+            length, kind = int.from_bytes(head[:4], "big"), head[4:]
+            if len(head) < 8 or kind == b"IEND":
+                return False
+            in_pixels = in_pixels or kind == b"IDAT"
+            if in_pixels and kind == b"eXIf":
+                return True
+            is_text = in_pixels and kind in (b"iTXt", b"tEXt", b"zTXt")
+            if is_text and file.read(min(length, 32)).startswith(_PNG_TEXTS):
+                return True
+            position += 12 + length  # Its length, name and checksum lie around the content.
+    finally:
+        file.seek(before)

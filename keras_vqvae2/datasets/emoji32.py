@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_vqvae2.datasets.image_data import ImageData
+from keras_vqvae2.datasets.slices import spread
 from keras_vqvae2.datasets.splits import check_split, split_of
 
 FILE = Path(__file__).with_name("emoji32.npz")
@@ -15,7 +16,8 @@ def load_emoji32(split):
 
     The skin tones of one person are one group, and a group lies in one split as a whole, as do
     groups that share a picture, such as the flags of France and Saint Martin: else test images
-    would be training images, in another colour or the same.
+    would be training images, in another colour or the same. So does a percentage of a split, such
+    as `"train[90%:]"`: it holds a group as a whole or not at all, and its share of each class.
 
     Args:
         split: `"train"`, `"validation"` or `"test"`.
@@ -28,12 +30,14 @@ def load_emoji32(split):
         images = file["images"]
         owners = _owners(images, file["groups"])
         rows = np.array([split_of(f"emoji32/{owner}") == split for owner in owners])
-        return ImageData.from_arrays(
+        labels = file["labels"][rows]
+        return ImageData(
             images[rows],
-            file["labels"][rows],
-            label_names=file["label_names"],
+            labels,
+            label_names=tuple(str(name) for name in file["label_names"]),
             name="emoji32",
             split=split,
+            places=spread(labels, np.array(owners)[rows]),
         )
 
 

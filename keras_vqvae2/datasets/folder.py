@@ -1,21 +1,34 @@
 """A folder of picture files as a dataset."""
 
+import concurrent.futures
 import functools
+import os
+import warnings
 from pathlib import Path
 
 import numpy as np
 
-from keras_vqvae2.datasets.decoding import SUFFIXES, picture_header, read_picture
+from keras_vqvae2.datasets.decoding import DamagedPicture, picture_header, read_picture
+from keras_vqvae2.datasets.folder_layout import arrange
 from keras_vqvae2.datasets.image_data import ImageData, LazyImages
-from keras_vqvae2.datasets.splits import SPLITS, check_split, split_of
+from keras_vqvae2.datasets.picture_tree import walk_pictures
+from keras_vqvae2.datasets.slices import spread
+from keras_vqvae2.datasets.splits import check_split
 
 
-def load_folder(directory, split, image_size=None):
+def load_folder(directory, split, image_size=None, skip_damaged=False):
     """Load a split of the pictures in a folder; each is decoded when it is asked for.
 
-    Pictures in sub-folders have the sub-folder's name for a label. Sub-folders named `train`,
-    `validation` (or `val`) and `test` are the splits, with class sub-folders inside or without;
-    where there are none, a hash of each file's path within the folder decides its split.
+    Pictures in sub-folders have the sub-folder's name for a label; of folders within a class all
+    pictures belong to it. Sub-folders named `train`, `validation` and `test`, or as people write
+    these (`Training`, `val`, `dev`, `test_set`), are the splits, with class sub-folders inside or
+    without; where there are none, a hash of each file's path within the folder decides its split.
+    What would be a guess is refused: splits beside classes or below them, a split named twice, or
+    with other classes than another.
+
+    Every format that pillow decodes is read, of several frames the first. Links are followed;
+    hidden files and folders are not. A warning says what was left out: files of other suffixes,
+    broken links, class folders without pictures.
 
     Greyscale only if all pictures are; else RGB. Transparent parts become white.
 
@@ -23,93 +36,107 @@ def load_folder(directory, split, image_size=None):
         directory: path of the folder.
         split: `"train"`, `"validation"` or `"test"`.
         image_size: `(H, W)` to centre-crop and resize to; None if all pictures have one size.
+        skip_damaged: whether damaged files are left out, with a warning that lists them, rather
+            than refused. Every picture of the folder is decoded once to find them.
 
     Returns:
         `ImageData` with `LazyImages`.
 
     Raises:
-        ValueError: if there is no such folder or split, it holds no picture, a file is corrupt, or
-            sizes differ without `image_size`.
+        ValueError: if there is no such folder or split, it holds no picture, a file is damaged,
+            sizes differ without `image_size`, or what the sub-folders mean is not clear. Damage
+            behind the header of a file is found when the picture is asked for.
     """
     check_split(split)
     root = Path(directory)
     if not root.is_dir():
         raise ValueError(f"`data_dir` must be a folder of images. Received: {str(directory)!r}")
-    splits = _split_pictures(root)
+    tree = walk_pictures(root)
+    splits = arrange(root, tree)
     if split not in splits:
         raise ValueError(
-            f"`split` must be one that {root} has: {', '.join(splits)}. Received: split={split!r}"
+            f"`split` must be one that {root} has, or a part of one such as 'train[-10%:]': "
+            f"{', '.join(splits)}. Received: split={split!r}"
         )
-    paths, classes = splits[split]
-    if not paths:
-        counts = ", ".join(f"{len(found)} for {name}" for name, (found, _) in splits.items())
+    label_names = sorted({name for files in splits.values() for name in files.classes or ()})
+    _tell(root, tree, splits)
+    # Of all splits, so that each has the same shape and the same numbers for its classes.
+    headers = _read_headers(root, tree.pictures, skip_damaged)
+    files = splits[split]
+    rows = [row for row, path in enumerate(files.pictures) if path in headers]
+    if not rows:
+        counts = ", ".join(f"{len(found.pictures)} for {name}" for name, found in splits.items())
         raise ValueError(
             f"`split` must name a split with images. Received: split={split!r}, and {root} has "
             f"{counts}"
         )
-    # Of all splits, so that each has the same shape and the same numbers for its classes.
-    image_shape = _common_shape(
-        [path for found, _ in splits.values() for path in found], image_size
-    )
-    label_names = sorted({name for _, names in splits.values() for name in names})
+    image_shape = _common_shape(root, headers, image_size)
+    labels = None
+    if files.classes:
+        numbers = {name: number for number, name in enumerate(label_names)}
+        labels = np.array([numbers[files.classes[row]] for row in rows])
     decode = functools.partial(read_picture, channels=image_shape[2], image_size=image_size)
     return ImageData(
-        images=LazyImages(paths, decode, image_shape),
-        labels=np.array([label_names.index(name) for name in classes]) if label_names else None,
-        label_names=tuple(label_names) or None,
+        images=LazyImages([root / files.pictures[row] for row in rows], decode, image_shape),
+        labels=labels,
+        label_names=None if labels is None else tuple(label_names),
         name=root.resolve().name,
         split=split,
+        places=None if labels is None else spread(labels),
     )
 
 
-def _split_pictures(root):
-    """The pictures of each split, and their classes: `{split: (paths, class names)}`."""
-    folders = {
-        "validation" if path.name == "val" else path.name: path
-        for path in sorted(root.iterdir())
-        if path.is_dir() and not path.name.startswith(".")
-    }
-    if folders and set(folders) <= set(SPLITS):
-        return {split: _find_pictures(folders[split]) for split in SPLITS if split in folders}
-    paths, classes = _find_pictures(root)
-    owners = [split_of(path.relative_to(root).as_posix()) for path in paths]
-    splits = {}
-    for split in SPLITS:
-        rows = [row for row, owner in enumerate(owners) if owner == split]
-        splits[split] = ([paths[row] for row in rows], [classes[row] for row in rows if classes])
-    return splits
+def _read_headers(root, pictures, skip_damaged):
+    """The size and channels of each picture, `{path: header}`, without those that are skipped."""
+    if not skip_damaged:
+        return {path: picture_header(root / path) for path in pictures}
 
+    def try_to_decode(path):
+        try:
+            return picture_header(root / path, decode=True)
+        except DamagedPicture as error:
+            return error
 
-def _find_pictures(folder):
-    """All pictures below a folder in the order of their names, and their classes if any."""
-    files = (path.relative_to(folder) for path in folder.rglob("*"))
-    found = sorted(
-        path.as_posix()
-        for path in files
-        if path.suffix.lower() in SUFFIXES and not any(p.startswith(".") for p in path.parts)
-    )
-    classes = [path.split("/")[0] for path in found if "/" in path]
-    if classes and len(classes) != len(found):
-        loose = next(path for path in found if "/" not in path)
-        raise ValueError(
-            f"The images of {folder} must lie in class sub-folders all or none. Received: "
-            f"{loose} beside the folder {classes[0]}"
+    # Pillow decodes outside the interpreter's lock.
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        headers = dict(zip(pictures, pool.map(try_to_decode, pictures), strict=True))
+    damaged = [str(error) for error in headers.values() if isinstance(error, DamagedPicture)]
+    if damaged:
+        warnings.warn(
+            f"Left out of the {len(pictures)} pictures in {root} are {len(damaged)} that are "
+            "damaged:\n" + "\n".join(damaged),
+            stacklevel=5,
         )
-    return [folder / path for path in found], classes
+    return {k: header for k, header in headers.items() if not isinstance(header, DamagedPicture)}
 
 
-def _common_shape(paths, image_size):
+def _tell(root, tree, splits):
+    """Warn of what looks as if it were meant and is not used."""
+    told = [
+        f"{count} files {f'with the suffix {suffix}' if suffix else 'without a suffix'}"
+        for suffix, count in tree.left_out.most_common()
+    ]
+    if tree.broken_links:
+        told.append(f"links that lead nowhere, {', '.join(tree.broken_links)}")
+    empty = {split: files.empty for split, files in splits.items() if files.classes and files.empty}
+    if empty:
+        names = sorted({name for names in empty.values() for name in names})
+        told.append(f"class folders without pictures, {', '.join(names)} of {', '.join(empty)}")
+    if told:
+        warnings.warn(f"Left out of {root}: {'; '.join(told)}.", stacklevel=5)
+
+
+def _common_shape(root, headers, image_size):
     """The shape `(H, W, C)` that all pictures have, or will have once resized."""
-    headers = [picture_header(path) for path in paths]
-    channels = max(header[1] for header in headers)
+    channels = max(channels for _, channels in headers.values())
     if image_size is not None:
         return (*image_size, channels)
-    sizes = [header[0] for header in headers]
-    for path, size in zip(paths, sizes, strict=True):
-        if size != sizes[0]:
+    first, (size, _) = next(iter(headers.items()))
+    for path, (other, _) in headers.items():
+        if other != size:
             raise ValueError(
                 "`image_size=(H, W)` must be given where images differ in size; it centre-crops "
-                f"and resizes them. Received: image_size=None, {paths[0]} of {sizes[0]} and {path} "
-                f"of {size}"
+                f"and resizes them. Received: image_size=None, {root / first} of {size} and "
+                f"{root / path} of {other}"
             )
-    return (*sizes[0], channels)
+    return (*size, channels)

@@ -1,6 +1,7 @@
 """A set of images in memory or on disk, with labels or without."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -55,13 +56,21 @@ class LazyImages:
             images[row] = self._decode(position)
         return images
 
+    def take(self, rows):
+        """Return some of the images, decoded no sooner, as `LazyImages`."""
+        if isinstance(self.items, list):
+            return LazyImages([self.items[row] for row in rows], self.decode, self.shape[1:])
+        return LazyImages(rows, self._decode, self.shape[1:])  # Access may decode the item.
+
     def _decode(self, position):
         image = self.decode(self.items[position])
         if image.shape != self.shape[1:] or image.dtype != self.dtype:
+            item = self.items[position]
+            of = f", {item}" if isinstance(item, (str, os.PathLike)) else ""
             raise ValueError(
                 f"All images must be {self.dtype} of the shape {self.shape[1:]}; "
                 "`image_size=(H, W)` crops and resizes them. "
-                f"Received: {image.dtype} of shape {image.shape} at index {position}"
+                f"Received: {image.dtype} of shape {image.shape} at index {position}{of}"
             )
         return image
 
@@ -77,6 +86,8 @@ class ImageData:
         label_names: a name for each class, or None.
         name: of the dataset.
         split: of the dataset, or None if there are none.
+        places: int `[N]`, where each image stands when `load` takes a percentage, see
+            `slices.spread`; None for its index.
 
     Raises:
         ValueError: if the images are not uint8 `[N, H, W, C]` with `N` at least 1, or the labels
@@ -88,6 +99,7 @@ class ImageData:
     label_names: tuple[str, ...] | None = None
     name: str = "array"
     split: str | None = None
+    places: np.ndarray | None = None
 
     def __post_init__(self):
         shape = tuple(self.images.shape)
@@ -151,14 +163,36 @@ class ImageData:
         >>> len(data.part(1, 3)), data.part(stop=2).split
         (2, 'test[:2]')
         """
-        rows = slice(start, stop)
-        images = self.images
-        if isinstance(images, LazyImages):
-            images = LazyImages(images.items[rows], images.decode, images.shape[1:])
-        else:
-            images = images[rows]
         bounds = ":".join("" if bound is None else str(bound) for bound in (start, stop))
         split = None if self.split is None else f"{self.split}[{bounds}]"
+        return self.take(np.arange(len(self))[start:stop], split)
+
+    def take(self, rows, split=None):
+        """Return some of the images with their labels, as a dataset.
+
+        Args:
+            rows: int array of indices.
+            split: what to call them.
+
+        Returns:
+            `ImageData`.
+
+        Raises:
+            ValueError: if there are no rows.
+
+        Example:
+
+        >>> data = ImageData.from_arrays(np.zeros((4, 32, 32, 3), "uint8"), labels=[0, 1, 2, 3])
+        >>> data.take(np.array([3, 1])).labels.tolist()
+        [3, 1]
+        """
+        images = self.images
+        if isinstance(images, LazyImages):
+            images = images.take(rows)
+        elif len(rows) and (np.diff(rows) == 1).all():
+            images = images[rows[0] : rows[-1] + 1]  # a view
+        else:
+            images = images[rows]
         labels = None if self.labels is None else self.labels[rows]
         return ImageData(images, labels, self.label_names, self.name, split)
 
@@ -197,6 +231,30 @@ class ImageData:
             array = np.rint(array).astype(np.uint8)
         names = None if label_names is None else tuple(str(label) for label in label_names)
         return cls(array, labels, names, name, split)
+
+
+def join(parts, split):
+    """Return several parts of one dataset as one, one after the other.
+
+    Args:
+        parts: sequence of `ImageData` of equal shape.
+        split: what to call the whole.
+
+    Raises:
+        ValueError: if some have labels and some have none.
+    """
+    first = parts[0]
+    if len({part.labels is None for part in parts}) > 1:
+        raise ValueError(
+            f"`split` must join splits that all have labels, or none. Received: split={split!r}"
+        )
+    labels = None if first.labels is None else np.concatenate([part.labels for part in parts])
+    if isinstance(first.images, LazyImages):
+        items = [item for part in parts for item in part.images.items]
+        images = LazyImages(items, first.images.decode, first.image_shape)
+    else:
+        images = np.concatenate([x.images for x in parts]) if len(parts) > 1 else first.images
+    return ImageData(images, labels, first.label_names, first.name, split)
 
 
 def as_image_data(data):

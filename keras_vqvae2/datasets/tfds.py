@@ -1,6 +1,7 @@
 """Any image dataset of TensorFlow Datasets, with random access where its files allow it."""
 
 import functools
+import warnings
 
 import numpy as np
 
@@ -8,7 +9,7 @@ from keras_vqvae2.datasets.decoding import fit_pixels
 from keras_vqvae2.datasets.image_data import ImageData, LazyImages
 
 
-def load_tfds(name, split, data_dir=None, image_size=None):
+def load_tfds(name, split, data_dir=None, image_size=None, image_key=None, label_key=None):
     """Load a split of a dataset of TensorFlow Datasets, prepared on disk the first time.
 
     It is prepared as ArrayRecord files, which give random access and are read without TensorFlow.
@@ -20,15 +21,18 @@ def load_tfds(name, split, data_dir=None, image_size=None):
         split: of the dataset, or a slice of one: `"train[:90%]"`.
         data_dir: folder where TensorFlow Datasets keeps its files; None for its default.
         image_size: `(H, W)` to centre-crop and resize to; None if all images have one size.
+        image_key: name of the image in an example; None for the dataset's own input, or `"image"`.
+        label_key: name of the label, an integer with or without names; None for the dataset's own
+            target, or `"label"`. A warning tells of labels under other names.
 
     Returns:
         `ImageData` with `LazyImages`.
 
     Raises:
-        ValueError: if the dataset or split is unknown, has no images, or cannot be prepared.
+        ValueError: if the dataset, the split or a key is unknown, or it cannot be prepared.
     """
     builder = _prepared_builder(name, data_dir)
-    image_key, label_key = _keys(builder, name)
+    image_key, label_key = _keys(builder, name, image_key, label_key)
     items, labels = _read(builder, name, split, image_key, label_key)
     if not len(items):
         raise ValueError(f"`split` must hold at least one image. Received: split={split!r}")
@@ -36,7 +40,7 @@ def load_tfds(name, split, data_dir=None, image_size=None):
     return ImageData(
         images=LazyImages(items, decode, decode(items[0]).shape),
         labels=labels,
-        label_names=tuple(builder.info.features[label_key].names) if label_key else None,
+        label_names=_label_names(builder, label_key),
         name=name,
         split=split,
     )
@@ -70,19 +74,52 @@ def _prepared_builder(name, data_dir):
     return builder
 
 
-def _keys(builder, name):
+def _keys(builder, name, image_key, label_key):
     """The keys of the image and, if there is one, the label in an example."""
     import tensorflow_datasets as tfds
 
     features = dict(builder.info.features)
-    image_key, label_key = builder.info.supervised_keys or ("image", "label")
-    if not isinstance(features.get(image_key), tfds.features.Image):
+    images = [key for key, kind in features.items() if isinstance(kind, tfds.features.Image)]
+    labels = [key for key, kind in features.items() if _is_label(kind)]
+    if not images:
         raise ValueError(
             "`name` must be a dataset whose input is an image. "
             f"Received: name={name!r} with {features}"
         )
-    has_label = isinstance(features.get(label_key), tfds.features.ClassLabel)
-    return image_key, label_key if has_label else None
+    own_image, own_label = (builder.info.supervised_keys or ("image", "label"))[:2]
+    image_key, wanted = image_key or own_image, label_key or own_label
+    if image_key not in images:
+        raise ValueError(
+            f"`image_key` must name an image of {name}: {', '.join(images)}. "
+            f"Received: image_key={image_key!r}"
+        )
+    if wanted in labels:
+        return image_key, wanted
+    if label_key is not None:
+        raise ValueError(
+            f"`label_key` must name an integer of each example of {name}: "
+            f"{', '.join(labels) or 'there is none'}. Received: label_key={label_key!r}"
+        )
+    if labels or wanted in features:
+        warnings.warn(
+            f"The images of {name} are loaded without labels: there are no integers under "
+            f"{wanted!r}. `label_key` names others: {', '.join(labels) or 'there are none'}.",
+            stacklevel=4,
+        )
+    return image_key, None
+
+
+def _is_label(kind):
+    """Whether a feature is one integer an example."""
+    return getattr(kind, "shape", None) == () and np.issubdtype(
+        getattr(kind, "np_dtype", np.object_), np.integer
+    )
+
+
+def _label_names(builder, label_key):
+    """The names of the classes; None where the labels are plain integers."""
+    names = getattr(builder.info.features[label_key], "names", None) if label_key else None
+    return tuple(names) if names else None
 
 
 def _read(builder, name, split, image_key, label_key):
@@ -99,7 +136,7 @@ def _read(builder, name, split, image_key, label_key):
             # Labels are needed at once, images are not.
             skip = {image_key: tfds.decode.SkipDecoding()}
             undecoded = builder.as_data_source(split=split, decoders=skip)
-    except ValueError as error:
+    except (ValueError, KeyError, NotImplementedError) as error:
         raise ValueError(
             f"`split` must be one that {name} has, {', '.join(builder.info.splits)}, or a slice of "
             f"one such as 'train[:90%]'. Received: split={split!r}"

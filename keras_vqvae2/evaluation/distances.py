@@ -125,7 +125,8 @@ def _checked(least, **sets):
     shapes = [x.shape for x in arrays]
     if any(len(shape) != 2 for shape in shapes) or shapes[0][1] != shapes[1][1]:
         raise ValueError(
-            f"{names} must be arrays [N, F] and [M, F]. Received: shapes {shapes[0]} and {shapes[1]}"
+            f"{names} must be arrays [N, F] and [M, F]. "
+            f"Received: shapes {shapes[0]} and {shapes[1]}"
         )
     if min(map(len, arrays)) < least:
         raise ValueError(

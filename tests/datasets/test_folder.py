@@ -45,7 +45,10 @@ def test_split_folders_and_class_folders(tmp_path):
     _save(tmp_path / "train" / "eel" / "1.PNG", images[2])
     _save(tmp_path / "val" / "eel" / "2.png", images[3])
     _save(tmp_path / "val" / ".hidden" / "3.png", images[4])
-    train, validation = (datasets.load(str(tmp_path), s) for s in ("train", "validation"))
+    for name in ("cat", "dog"):  # of which it has none
+        (tmp_path / "val" / name).mkdir()
+    with pytest.warns(UserWarning, match="class folders without pictures, cat, dog of validation"):
+        train, validation = (datasets.load(str(tmp_path), s) for s in ("train", "validation"))
     assert train.label_names == validation.label_names == ("cat", "dog", "eel")
     assert train.labels.tolist() == [0, 1, 2]
     assert validation.labels.tolist() == [2]
