@@ -1,12 +1,14 @@
 """Picture files and arrays of pixels by pillow: greyscale or RGB on white, cropped and resized."""
 
 import contextlib
+import functools
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 # Of these pillow reads the header alone, or it asks another program or Windows for the pixels.
 _WITHOUT_DECODER = ("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF")
+_COMMON = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # tried first
 _GREY_MODES = ("1", "L", "LA")
 _COLOR_MODES = ("RGB", "RGBA", "RGBX", "P", "PA", "CMYK", "YCbCr", "HSV")
 _ORIENTATION = 0x0112  # the EXIF tag
@@ -103,10 +105,14 @@ def fit_pixels(pixels, image_size):
 def _formats():
     """The formats that are decoded, whatever a file's name says of its content."""
     Image.init()
-    without = _WITHOUT_DECODER
-    if not features.check_codec("jpg_2000"):
-        without = (*without, "JPEG2000")
-    return [name for name in Image.ID if name not in without]
+    return _with_decoder(tuple(Image.ID))
+
+
+@functools.lru_cache(maxsize=1)
+def _with_decoder(formats):
+    missing = () if features.check_codec("jpg_2000") else ("JPEG2000",)
+    decoded = [name for name in formats if name not in _WITHOUT_DECODER + missing]
+    return sorted(decoded, key=lambda name: name not in _COMMON)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 
-_BOUND = r"(-?[\d_]+(?:\.\d+)?)(%?)"
+_BOUND = r"(-?\d[\d_]*(?:\.\d+)?)(%?)"
 _SLICE = re.compile(rf"([\w-]+)(?:\[(?:{_BOUND})?:(?:{_BOUND})?\])?")
 
 
@@ -66,7 +66,7 @@ def parse_slices(split):
 
 
 def _parse(text, split):
-    found = _SLICE.fullmatch(text.replace(" ", ""))
+    found = _SLICE.fullmatch(re.sub(r"\s*([\[:\]])\s*", r"\1", text))
     name, *bounds = found.groups() if found else (None, None, None, None, None)
     values = [None if value is None else float(value) for value in bounds[::2]]
     units = {unit for value, unit in zip(values, bounds[1::2], strict=True) if value is not None}
