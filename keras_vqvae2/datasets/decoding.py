@@ -21,6 +21,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_METADATA = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
 # The keywords of a PNG's texts that may hold an orientation.
 _PNG_TEXTS = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0")
 
@@ -176,6 +177,8 @@ def _orientation(picture):
         return 1  # Pillow turns them itself.
     if picture.format == "PNG" and "exif" not in picture.info and _has_late_metadata(picture.fp):
         picture.load()
+    if not any(key in picture.info for key in _METADATA):
+        return 1
     try:
         # A PNG's own method would decode every picture to look for what may follow the pixels.
         orientation = Image.Image.getexif(picture).get(_ORIENTATION)

@@ -89,11 +89,11 @@ def load_folder(directory, split, image_size=None, skip_damaged=False):
 def _read_headers(root, pictures, skip_damaged):
     """The size and channels of each picture, `{path: header}`, without those that are skipped."""
     if not skip_damaged:
-        return {path: picture_header(root / path) for path in pictures}
+        return {path: picture_header(os.path.join(root, path)) for path in pictures}
 
     def try_to_decode(path):
         try:
-            return picture_header(root / path, decode=True)
+            return picture_header(os.path.join(root, path), decode=True)
         except DamagedPicture as error:
             return error
 
