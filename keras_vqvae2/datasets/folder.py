@@ -65,7 +65,10 @@ def load_folder(directory, split, image_size=None, skip_damaged=False):
     files = splits[split]
     rows = [row for row, path in enumerate(files.pictures) if path in headers]
     if not rows:
-        counts = ", ".join(f"{len(found.pictures)} for {name}" for name, found in splits.items())
+        counts = ", ".join(
+            f"{sum(path in headers for path in found.pictures)} for {name}"
+            for name, found in splits.items()
+        )
         raise ValueError(
             f"`split` must name a split with images. Received: split={split!r}, and {root} has "
             f"{counts}"
@@ -113,7 +116,8 @@ def _read_headers(root, pictures, skip_damaged):
 def _tell(root, tree, splits):
     """Warn of what looks as if it were meant and is not used."""
     told = [
-        f"{count} files {f'with the suffix {suffix}' if suffix else 'without a suffix'}"
+        f"{count} {'file' if count == 1 else 'files'} "
+        f"{f'with the suffix {suffix}' if suffix else 'without a suffix'}"
         for suffix, count in tree.left_out.most_common()
     ]
     if tree.broken_links:

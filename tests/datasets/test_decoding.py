@@ -111,8 +111,6 @@ def modes():
     yield "LA", half, "png", 1, (100,), 255
     yield "1", Image.new("1", (4, 3), 1), "png", 1, (255,), None
     yield "CMYK", Image.new("CMYK", (4, 3), (0, 255, 255, 55)), "tiff", 3, (200, 0, 0), None
-    yield "HSV", Image.new("HSV", (4, 3), (0, 0, 90)), "tiff", 3, None, None
-    yield "grey with a transparent value", Image.new("L", (4, 3), 9), "png", 1, (9,), None
 
 
 @pytest.mark.parametrize(("name", "image", "suffix", "channels", "colour", "corner"), modes())
