@@ -61,6 +61,22 @@ def fraction(name, value, *, one=False):
     return float(value)
 
 
+def per_level(name, value, num_levels):
+    """Return one value a level from one value for all, or from a sequence of them.
+
+    Raises:
+        ValueError: if a sequence has another length.
+    """
+    if not isinstance(value, (tuple, list)):
+        return (value,) * num_levels
+    if len(value) != num_levels:
+        raise ValueError(
+            f"`{name}` must be one value or {num_levels} of them, coarse to fine. "
+            f"Received: {name}={value!r}"
+        )
+    return tuple(value)
+
+
 def images(value, image_shape, name="images"):
     """Return a batch of images as an array, or raise a ValueError that says what is wrong.
 
@@ -122,7 +138,7 @@ def codes(value, code_shape, num_embeddings, name="codes"):
     return _indices(array, num_embeddings, name, "codes")
 
 
-def labels(value, num_classes, batch_size, name="labels"):
+def labels(value, num_classes, batch_size, name="labels", optional=False):
     """Return labels as an int32 array `[B]`, or None for a model without classes.
 
     Args:
@@ -130,6 +146,7 @@ def labels(value, num_classes, batch_size, name="labels"):
         num_classes: how many classes the model knows; None for an unconditional model.
         batch_size: `B`.
         name: the argument's name for messages.
+        optional: whether the model knows images without a class: -1, as which None comes back.
     """
     if num_classes is None:
         if value is not None:
@@ -139,9 +156,11 @@ def labels(value, num_classes, batch_size, name="labels"):
             )
         return None
     if value is None:
+        if optional:
+            return np.full(positive_int("num_samples", batch_size), -1, np.int32)
         raise ValueError(
-            f"`{name}` must be given: this model was built with num_classes={num_classes}. "
-            f"Received: {name}=None"
+            f"`{name}` must be given: this model was built with num_classes={num_classes} and "
+            f"label_dropout=0. Received: {name}=None"
         )
     array = np.asarray(value)
     if array.ndim == 0:
@@ -151,7 +170,7 @@ def labels(value, num_classes, batch_size, name="labels"):
             f"`{name}` must be one integer or have the shape [{batch_size}]. "
             f"Received: shape={array.shape}"
         )
-    return _indices(array, num_classes, name, "classes")
+    return _indices(array, num_classes, name, "classes", least=-1 if optional else 0)
 
 
 def _batch_of(array, shape, name):
@@ -162,12 +181,12 @@ def _batch_of(array, shape, name):
         )
 
 
-def _indices(array, size, name, what):
+def _indices(array, size, name, what, least=0):
     if not np.issubdtype(array.dtype, np.integer):
         raise ValueError(f"`{name}` must be integers. Received: dtype={array.dtype}")
-    if not (array.min() >= 0 and array.max() < size):
+    if not (array.min() >= least and array.max() < size):
         raise ValueError(
-            f"`{name}` must lie in [0, {size}), the {what} this model knows. "
+            f"`{name}` must lie in [{least}, {size}), the {what} this model knows. "
             f"Received: values in [{array.min()}, {array.max()}]"
         )
     return array.astype(np.int32)

@@ -3,6 +3,7 @@
 from keras_vqvae2.layers.causal_attention import CausalAttention
 from keras_vqvae2.layers.discretized_logistic import DiscretizedLogistic
 from keras_vqvae2.layers.gated_block import GatedResidualBlock
+from keras_vqvae2.layers.label_dropout import LabelDropout
 from keras_vqvae2.layers.masked_conv import MaskedConv2D
 from keras_vqvae2.layers.residual import ResidualBlock, ResidualStack
 from keras_vqvae2.layers.two_stream_block import TwoStreamGatedBlock
@@ -13,6 +14,7 @@ __all__ = [
     "CausalAttention",
     "DiscretizedLogistic",
     "GatedResidualBlock",
+    "LabelDropout",
     "MaskedConv2D",
     "ResidualBlock",
     "ResidualStack",

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_vqvae2 import checks
-from keras_vqvae2.layers import ResidualStack
+from keras_vqvae2.layers import LabelDropout, ResidualStack
 
 
 def build_conditioner(
@@ -14,6 +14,7 @@ def build_conditioner(
     context_num_embeddings,
     num_blocks,
     num_classes,
+    label_dropout,
     policy,
 ):
     """Build the network that makes a map of vectors of the context and the label.
@@ -30,6 +31,7 @@ def build_conditioner(
         context_num_embeddings: the number of its codes.
         num_blocks: residual blocks on the context; 0 for none, and for plain upsampling.
         num_classes: the number of classes; None for no labels.
+        label_dropout: see `LabelDropout`; 0 for a model that knows no images without a class.
         policy: dtype policy of the layers.
 
     Returns:
@@ -56,9 +58,10 @@ def build_conditioner(
         conditions.append(_upsample(x, code_shape, num_blocks > 0, policy))
     if num_classes is not None:
         inputs["labels"] = keras.Input((), dtype="int32", name="labels")
-        x = keras.layers.Embedding(num_classes, embedding_dim, dtype=policy, name="embed_labels")(
-            inputs["labels"]
-        )
+        x, rows = inputs["labels"], num_classes
+        if label_dropout:
+            x, rows = LabelDropout(num_classes, label_dropout, name="label_dropout")(x), rows + 1
+        x = keras.layers.Embedding(rows, embedding_dim, dtype=policy, name="embed_labels")(x)
         conditions.append(keras.layers.Reshape((1, 1, embedding_dim), name="label_map")(x))
     if not conditions:
         return None

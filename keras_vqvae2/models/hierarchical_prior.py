@@ -6,7 +6,7 @@ from keras import ops
 from keras_vqvae2 import checks
 from keras_vqvae2.losses import code_nll
 from keras_vqvae2.metrics import BitsPerDim
-from keras_vqvae2.models.levels import code_names, level_names, per_level
+from keras_vqvae2.models.levels import code_names, level_names
 from keras_vqvae2.models.pixelcnn import PixelCNN
 from keras_vqvae2.sampling import compile_function, run_in_chunks, sample_request
 from keras_vqvae2.training import CheckedFit, TrainStep
@@ -81,6 +81,11 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
         self.code_shapes = tuple(tuple(prior.code_shape) for prior in level_priors)
         self.num_embeddings = tuple(prior.num_embeddings for prior in level_priors)
         self.num_classes = classes[0] if classes else None
+        self.labels_optional = bool(classes) and all(
+            getattr(prior, "labels_optional", False)
+            for prior in level_priors
+            if prior.num_classes is not None
+        )
         # `compile` scales the loss of a float16 model by it.
         self.dtype_policy = level_priors[0].dtype_policy
         self._keys = keys
@@ -148,7 +153,7 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
             # The coarsest level has nothing that they could work on.
             options["num_conditioning_blocks"] = (0, *[blocks] * (num_levels - 1))
         options = {
-            key: per_level(key, value, num_levels)
+            key: checks.per_level(key, value, num_levels)
             for key, value in {"num_embeddings": num_embeddings, **options}.items()
         }
         level_priors = []
@@ -167,7 +172,7 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
 
         Args:
             codes: tuple of int arrays `[B, H_l, W_l]`, coarse to fine.
-            labels: int array `[B]` or one integer, if the prior is by class.
+            labels: as of `sample`.
             batch_size: images evaluated at a time, a power of two.
 
         Returns:
@@ -177,7 +182,7 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
             ValueError: if an argument does not fit the prior.
         """
         codes = self.check_codes(codes)
-        labels = checks.labels(labels, self.num_classes, len(codes[0]))
+        labels = self.check_labels(labels, len(codes[0]))
         return run_in_chunks(self._log_prob, self.inputs_of(codes, labels), limit=batch_size)
 
     def sample(
@@ -195,7 +200,8 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
 
         Args:
             num_samples: how many images.
-            labels: int array `[num_samples]` or one integer, if the prior is by class.
+            labels: int array `[num_samples]` or one integer, if the prior is by class; -1 or None
+                for no class, if it was trained with `label_dropout`.
             seed: integer; None for another result at each call.
             batch_size: images drawn at a time, a power of two.
             callback: callable `(done, total)` after each chunk, or None.
@@ -207,8 +213,8 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
         Raises:
             ValueError: if an argument is out of its range.
         """
-        request = sample_request(num_samples, seed, **options)
-        labels = checks.labels(labels, self.num_classes, num_samples)
+        request = self.request(num_samples, seed, **options)
+        labels = self.check_labels(labels, num_samples)
         rows = {"request": request, "labels": labels}
         return run_in_chunks(self._sample, rows, limit=batch_size, callback=callback)
 
@@ -229,7 +235,7 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
 
         Returns:
             `(codes, log_prob)`: a tuple of int32 tensors `[B, H_l, W_l]`, and their total
-            log-likelihood, float32 `[B]`.
+            log-likelihood under the model's own distribution, float32 `[B]`.
         """
         codes, log_probs = [], []
         for level, prior in enumerate(self.level_priors):
@@ -240,6 +246,29 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
             log_probs.append(log_prob)
         return tuple(codes), sum(log_probs)
 
+    def request(self, num_samples, seed=None, **options):
+        """Return the `sample_request` of this prior.
+
+        Args:
+            num_samples: how many images.
+            seed: integer; None for another result at each call.
+            **options: of `SamplingOptions`.
+
+        Raises:
+            ValueError: if an argument is out of its range, or the prior cannot be guided.
+        """
+        return sample_request(
+            num_samples,
+            seed,
+            num_levels=len(self.level_priors),
+            can_guide=self.labels_optional,
+            **options,
+        )
+
+    def check_labels(self, labels, batch_size):
+        """Return labels as int32 `[B]`, None without classes; or raise a ValueError."""
+        return checks.labels(labels, self.num_classes, batch_size, optional=self.labels_optional)
+
     def check_codes(self, codes):
         """Return codes as a tuple of int32 arrays, or raise a ValueError for wrong ones."""
         return checks.levels(codes, self.code_shapes, self.num_embeddings, self.level_names)
@@ -249,7 +278,9 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
         codes, labels, _ = self._split(batch)
         codes = checks.levels(codes, self.code_shapes, self.num_embeddings, self.level_names, name)
         if self.num_classes is not None:
-            checks.labels(labels, self.num_classes, len(codes[0]))
+            # Each may be -1, but to leave all out by None would be to forget them.
+            optional = self.labels_optional and labels is not None
+            checks.labels(labels, self.num_classes, len(codes[0]), optional=optional)
 
     def unpack(self, data):
         """Return the inputs and the sample weights of what a dataset gives."""

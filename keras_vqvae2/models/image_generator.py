@@ -138,12 +138,12 @@ class ImageGenerator(keras.Model):
             ValueError: if an argument is out of its range.
         """
         candidates = checks.positive_int("candidates", candidates)
-        labels = checks.labels(labels, self.num_classes, num_samples)
+        labels = self.prior.check_labels(labels, num_samples)
         low, high = split_seed(secrets.randbits(32) if seed is None else seed)
         best = None
         for candidate in range(candidates):
             seed = (low + ((high + candidate) << 32)) % 2**64
-            request = sample_request(num_samples, seed, **options)
+            request = self.prior.request(num_samples, seed, **options)
             images, scores = run_in_chunks(
                 self._generate,
                 {"request": request, "labels": labels},
@@ -214,7 +214,7 @@ class ImageGenerator(keras.Model):
             ValueError: if an argument does not fit the model.
         """
         images = checks.images(images, self.image_shape)
-        labels = checks.labels(labels, self.num_classes, len(images))
+        labels = self.prior.check_labels(labels, len(images))
         rows = {"images": images, "labels": labels}
         return run_in_chunks(self._log_prob, rows, limit=batch_size)
 
@@ -261,8 +261,8 @@ class ImageGenerator(keras.Model):
         """
         images = checks.images(images, self.image_shape)
         mask = checks.mask(mask, images.shape[:3])
-        labels = checks.labels(labels, self.num_classes, len(images))
-        request = sample_request(len(images), seed, **options)
+        labels = self.prior.check_labels(labels, len(images))
+        request = self.prior.request(len(images), seed, **options)
         rows = {"request": request, "images": images, "mask": mask, "labels": labels}
         return run_in_chunks(self._complete, rows, limit=batch_size, callback=callback)
 

@@ -1,4 +1,4 @@
-"""Levels of a hierarchy, coarsest first: their names, and arguments given a level."""
+"""Levels of a hierarchy, coarsest first: their names."""
 
 
 def level_names(num_levels):
@@ -13,19 +13,3 @@ def code_names(num_levels):
     if num_levels == 2:
         return ("codes_top", "codes_bottom")
     return tuple(f"codes_{level}" for level in range(num_levels))
-
-
-def per_level(name, value, num_levels):
-    """Return one value a level from one value for all, or from a sequence of them.
-
-    Raises:
-        ValueError: if a sequence has another length.
-    """
-    if not isinstance(value, (tuple, list)):
-        return (value,) * num_levels
-    if len(value) != num_levels:
-        raise ValueError(
-            f"`{name}` must be one value or {num_levels} of them, coarse to fine. "
-            f"Received: {name}={value!r}"
-        )
-    return tuple(value)

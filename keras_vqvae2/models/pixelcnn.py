@@ -12,11 +12,14 @@ from keras_vqvae2.models.head import apply, build_head
 from keras_vqvae2.models.trunk import Trunk
 from keras_vqvae2.sampling import (
     compile_function,
+    doubled,
     draw_for,
+    guided,
     raster_scan,
     request_noise,
     run_in_chunks,
     sample_request,
+    without_class,
 )
 from keras_vqvae2.training import CheckedFit, TrainStep
 
@@ -59,6 +62,9 @@ class PixelCNN(KeptArguments, TrainStep, CheckedFit, keras.Model):
             upsampled, so that each position sees the context around it and not only the code that
             covers it; 0 for the embedded context itself.
         label_smoothing: share of the training target that is spread over all codes, in [0, 1).
+        label_dropout: share of the labels that is left out while training, in [0, 1). The model
+            then knows images without a class too, labels may be -1 or None, and `guidance` can make
+            the class of samples clearer; 0.1 is a good value.
         dtype: policy of the layers; None for the global one. Logits are float32 in any case.
         name: of the model.
 
@@ -102,6 +108,7 @@ class PixelCNN(KeptArguments, TrainStep, CheckedFit, keras.Model):
         num_heads=4,
         num_conditioning_blocks=0,
         label_smoothing=0.0,
+        label_dropout=0.0,
         dtype=None,
         name=None,
     ):
@@ -113,6 +120,12 @@ class PixelCNN(KeptArguments, TrainStep, CheckedFit, keras.Model):
         if num_classes is not None:
             num_classes = checks.positive_int("num_classes", num_classes)
         label_smoothing = checks.fraction("label_smoothing", label_smoothing)
+        label_dropout = checks.fraction("label_dropout", label_dropout)
+        if label_dropout and num_classes is None:
+            raise ValueError(
+                "`label_dropout` must be 0 for a model without classes. "
+                f"Received: label_dropout={label_dropout}"
+            )
         dtype = dtype_policy(dtype)
 
         embed = keras.layers.Embedding(num_embeddings, embedding_dim, dtype=dtype, name="embed")
@@ -134,6 +147,7 @@ class PixelCNN(KeptArguments, TrainStep, CheckedFit, keras.Model):
             context_num_embeddings,
             num_conditioning_blocks,
             num_classes,
+            label_dropout,
             dtype,
         )
         inputs = {"codes": keras.Input(code_shape, dtype="int32", name="codes")}
@@ -163,7 +177,7 @@ class PixelCNN(KeptArguments, TrainStep, CheckedFit, keras.Model):
         Args:
             codes: int array `[B, H, W]`.
             context: int array `[B, H_c, W_c]`, if the model has a context.
-            labels: int array `[B]` or one integer, if the model has classes.
+            labels: as of `sample`.
             batch_size: grids evaluated at a time, a power of two.
 
         Returns:
@@ -193,7 +207,8 @@ class PixelCNN(KeptArguments, TrainStep, CheckedFit, keras.Model):
         Args:
             num_samples: how many grids.
             context: int array `[num_samples, H_c, W_c]`, if the model has a context.
-            labels: int array `[num_samples]` or one integer, if the model has classes.
+            labels: int array `[num_samples]` or one integer, if the model has classes; -1 or None
+                for no class, if it was trained with `label_dropout`.
             seed: integer; None for another result at each call.
             cached: whether each activation is computed once and kept while it is needed. Without
                 it the whole network runs for each position: the same codes, slowly.
@@ -206,7 +221,7 @@ class PixelCNN(KeptArguments, TrainStep, CheckedFit, keras.Model):
         Raises:
             ValueError: if an argument does not fit the model.
         """
-        request = sample_request(num_samples, seed, **options)
+        request = sample_request(num_samples, seed, can_guide=self.labels_optional, **options)
         inputs = self._check_condition(context, labels, num_samples)
         function = self._sample if cached else self._sample_plainly
         return run_in_chunks(function, {"request": request, "inputs": inputs}, limit=batch_size)
@@ -226,20 +241,31 @@ class PixelCNN(KeptArguments, TrainStep, CheckedFit, keras.Model):
             cached: see `sample`.
 
         Returns:
-            `(codes, log_prob)`: int32 `[B, H, W]`, and the log-likelihood of the codes, float32
-            `[B]`, whatever the options of the request.
+            `(codes, log_prob)`: int32 `[B, H, W]`, and the log-likelihood of the codes under the
+            model's own distribution, float32 `[B]`, whatever the options of the request: neither a
+            temperature nor guidance changes what it is the likelihood of.
         """
-        height, width = self.code_shape
         uniforms = request_noise(request, self.code_shape, stream)
-        draw = draw_for(request, ops.reshape(uniforms, (-1, height * width)))
-        codes, mask = (
-            (ops.cast(ops.zeros_like(uniforms), "int32"), None) if known is None else known
+        draw = draw_for(request, ops.reshape(uniforms, (ops.shape(uniforms)[0], -1)))
+        if known is None:
+            known = ops.cast(ops.zeros_like(uniforms), "int32"), None
+        guidance = request["options"]["guidance"]
+        if guidance is None or self.num_classes is None:
+            return self._fill(*known, condition_inputs, draw, cached)
+        codes, log_prob = self._fill(
+            *doubled(known), without_class(condition_inputs), guided(draw, guidance[stream]), cached
         )
+        size = ops.shape(uniforms)[0]
+        return codes[:size], log_prob[:size]
+
+    def _fill(self, codes, mask, condition_inputs, draw, cached):
+        """Draw the codes that are not known, position by position; see `raster_scan`."""
         if not cached:
+            width = self.code_shape[1]
 
             def next_logits(codes, cache, index):
                 logits = self({"codes": codes, **condition_inputs}, training=False)
-                flat = ops.reshape(logits, (-1, height * width, self.num_embeddings))
+                flat = ops.reshape(logits, (ops.shape(codes)[0], -1, self.num_embeddings))
                 return ops.take(flat, index[0] * width + index[1], axis=1), cache
 
             return raster_scan(next_logits, draw, codes, (), mask)
@@ -249,7 +275,7 @@ class PixelCNN(KeptArguments, TrainStep, CheckedFit, keras.Model):
             lambda codes, cache, index: self.step(codes, cache, index, condition),
             draw,
             codes,
-            self.init_cache(ops.shape(uniforms)[0]),
+            self.init_cache(ops.shape(codes)[0]),
             mask,
             unroll_rows=True,
         )
@@ -347,6 +373,11 @@ class PixelCNN(KeptArguments, TrainStep, CheckedFit, keras.Model):
         return super().compute_metrics(x, x["codes"], y_pred, sample_weight)
 
     @property
+    def labels_optional(self):
+        """Whether the model knows images without a class: labels of -1."""
+        return self.label_dropout > 0
+
+    @property
     def _input_keys(self):
         optional = {"context": self.context_shape, "labels": self.num_classes}
         return ("codes", *(key for key, given in optional.items() if given is not None))
@@ -367,7 +398,7 @@ class PixelCNN(KeptArguments, TrainStep, CheckedFit, keras.Model):
                     f"`context` must hold {batch_size} grids, one an example. "
                     f"Received: {len(inputs['context'])}"
                 )
-        labels = checks.labels(labels, self.num_classes, batch_size)
+        labels = checks.labels(labels, self.num_classes, batch_size, optional=self.labels_optional)
         return inputs if labels is None else {**inputs, "labels": labels}
 
 

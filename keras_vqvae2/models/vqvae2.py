@@ -11,7 +11,7 @@ from keras_vqvae2.metrics import BitsPerDim, CodebookUsage, EpochMean, Perplexit
 from keras_vqvae2.models.arguments import KeptArguments, dtype_policy
 from keras_vqvae2.models.coders import Coders
 from keras_vqvae2.models.level_stack import LevelStack
-from keras_vqvae2.models.levels import level_names, per_level
+from keras_vqvae2.models.levels import level_names
 from keras_vqvae2.ops import pixels_to_signal, signal_to_pixels
 from keras_vqvae2.sampling import compile_function, run_in_chunks
 from keras_vqvae2.training import CheckedFit, TrainStep
@@ -109,8 +109,8 @@ class VQVAE2(KeptArguments, TrainStep, CheckedFit, keras.Model):
         strides = _strides(strides, num_levels, image_shape)
         filters = checks.even("filters", filters)
         residual_filters = residual_filters or filters // 2
-        embedding_dim = per_level("embedding_dim", embedding_dim, num_levels)
-        num_embeddings = per_level("num_embeddings", num_embeddings, num_levels)
+        embedding_dim = checks.per_level("embedding_dim", embedding_dim, num_levels)
+        num_embeddings = checks.per_level("num_embeddings", num_embeddings, num_levels)
         checks.one_of("reconstruction_loss", reconstruction_loss, RECONSTRUCTION_LOSSES)
         quantizer_options = dict(quantizer_options or {})
         dtype = dtype_policy(dtype)

@@ -2,20 +2,25 @@
 
 from keras_vqvae2.sampling.categorical import draw_codes
 from keras_vqvae2.sampling.compiled import compile_function, run_in_chunks
+from keras_vqvae2.sampling.guidance import NO_CLASS, doubled, guided, without_class
 from keras_vqvae2.sampling.noise import uniform_noise
 from keras_vqvae2.sampling.options import RULES, SamplingOptions
 from keras_vqvae2.sampling.raster import raster_scan
 from keras_vqvae2.sampling.request import draw_for, request_noise, sample_request
 
 __all__ = [
+    "NO_CLASS",
     "RULES",
     "SamplingOptions",
     "compile_function",
+    "doubled",
     "draw_codes",
     "draw_for",
+    "guided",
     "raster_scan",
     "request_noise",
     "run_in_chunks",
     "sample_request",
     "uniform_noise",
+    "without_class",
 ]

@@ -11,12 +11,14 @@ from keras_vqvae2.sampling.noise import split_seed, uniform_noise
 from keras_vqvae2.sampling.options import SamplingOptions
 
 
-def sample_request(num_samples, seed=None, **options):
+def sample_request(num_samples, seed=None, num_levels=1, can_guide=False, **options):
     """Describe a request for samples as arrays, one entry an image.
 
     Args:
         num_samples: how many images.
         seed: integer of at most 64 bits; None draws one from the operating system.
+        num_levels: `L`, how many levels of codes an image has.
+        can_guide: whether the prior knows images without a class, as `guidance` needs.
         **options: of `SamplingOptions`.
 
     Returns:
@@ -27,11 +29,17 @@ def sample_request(num_samples, seed=None, **options):
         ValueError: if an argument is out of its range.
     """
     num_samples = checks.positive_int("num_samples", num_samples)
+    rows = SamplingOptions(**options).rows(num_samples, num_levels)
+    if rows["guidance"] is not None and not can_guide:
+        raise ValueError(
+            "`guidance` must be 1: this model was not trained by class with label_dropout. "
+            f"Received: guidance={options['guidance']!r}"
+        )
     words = split_seed(secrets.randbits(63) if seed is None else seed)
     return {
         "seed": tuple(np.full(num_samples, word, "uint32") for word in words),
         "index": np.arange(num_samples, dtype="uint32"),
-        "options": SamplingOptions(**options).rows(num_samples),
+        "options": rows,
     }
 
 
@@ -57,8 +65,9 @@ def draw_for(request, uniforms):
         uniforms: float32 tensor `[B, H * W]` in [0, 1).
     """
 
+    options = {name: rows for name, rows in request["options"].items() if name != "guidance"}
+
     def draw(logits, position):
-        uniform = ops.take(uniforms, position, axis=1)
-        return draw_codes(logits, uniform, **request["options"])
+        return draw_codes(logits, ops.take(uniforms, position, axis=1), **options)
 
     return draw
