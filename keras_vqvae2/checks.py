@@ -138,6 +138,49 @@ def codes(value, code_shape, num_embeddings, name="codes"):
     return _indices(array, num_embeddings, name, "codes")
 
 
+def label_numbers(value, label_names, name="labels"):
+    """Return labels with numbers in the place of names.
+
+    Args:
+        value: numbers as they are, or a name, or a sequence of names.
+        label_names: the names of all classes in order, or None.
+        name: the argument's name for messages.
+
+    Raises:
+        ValueError: if a name is not among them.
+    """
+    array = np.asarray(value)
+    if value is None or array.dtype.kind not in "UO":
+        return value
+    numbers = {str(label): number for number, label in enumerate(label_names or ())}
+    unknown = [label for label in array.ravel().tolist() if label not in numbers]
+    if unknown:
+        known = ", ".join(map(repr, numbers)) or "numbers: this model has no label_names"
+        raise ValueError(f"`{name}` must be of {known}. Received: {name}={unknown[0]!r}")
+    return np.reshape([numbers[label] for label in array.ravel().tolist()], array.shape)
+
+
+def label_names(value, num_classes):
+    """Return the names of the classes as a tuple of strings, or None.
+
+    Args:
+        value: sequence of distinct strings, one a class, or None.
+        num_classes: how many classes the model knows; None for an unconditional model.
+
+    Raises:
+        ValueError: if there are not as many as classes, or two are the same.
+    """
+    if value is None:
+        return None
+    names = tuple(str(name) for name in value)
+    if len(names) != num_classes or len(set(names)) != len(names):
+        raise ValueError(
+            f"`label_names` must be {num_classes} distinct names, one a class. "
+            f"Received: label_names={names}"
+        )
+    return names
+
+
 def labels(value, num_classes, batch_size, name="labels", optional=False):
     """Return labels as an int32 array `[B]`, or None for a model without classes.
 

@@ -19,7 +19,7 @@ import keras
 
 from keras_vqvae2.models.levels import code_names
 from keras_vqvae2.ops import to_uint8
-from keras_vqvae2.sampling import RULES, uniform_noise
+from keras_vqvae2.sampling import NO_CLASS, RULES, uniform_noise
 
 
 @dataclasses.dataclass(frozen=True)
@@ -254,15 +254,21 @@ def _generator_signatures(model):
     )
     labels = {}
     if model.num_classes is not None:
-        rule = f"in [0, {model.num_classes}), the classes this model knows"
-        labels = {"labels": Input((), "int32", rule, _between(0, model.num_classes), default=0)}
+        # A model that knows images without a class takes -1 for none, which is its default then.
+        least = NO_CLASS if model.prior.labels_optional else 0
+        rule = f"in [{least}, {model.num_classes}), the classes this model knows"
+        holds = _between(least, model.num_classes)
+        labels = {"labels": Input((), "int32", rule, holds, default=least)}
     options = {
-        name: Input((), rule.dtype, rule.text, rule.holds, rule.neutral)
+        name: Input((), rule.dtype, rule.text, rule.holds, model.sampling.get(name, rule.neutral))
         for name, rule in RULES.items()
+        if name != "guidance" or model.prior.labels_optional
     }
 
     def request(inputs, uniforms):
-        given = {name: inputs[name] for name in options}
+        given = {name: inputs.get(name) for name in RULES}
+        if given["guidance"] is not None:
+            given["guidance"] = (given["guidance"],) * model.vqvae.num_levels
         return {
             "request": {"options": given, "uniforms": uniforms},
             "labels": inputs.get("labels"),
@@ -270,7 +276,7 @@ def _generator_signatures(model):
 
     @functools.partial(tf.function, autograph=False)  # one graph for two signatures
     def generate(rows):
-        images, log_prob = model.generate_tensors(rows)
+        images, log_prob = _guided_if_asked(model.generate_tensors, rows)
         return {"images": images, "log_prob": log_prob}
 
     def sample(inputs):
@@ -282,7 +288,7 @@ def _generator_signatures(model):
     def complete(inputs):
         rows = request(inputs, _noise(inputs["seed"], model.vqvae))
         known = {key: inputs[key] for key in ("images", "mask")}
-        return {"images": model.complete_tensors({**rows, **known})}
+        return {"images": _guided_if_asked(model.complete_tensors, {**rows, **known})}
 
     def log_prob(inputs):
         return {"log_prob": model.log_prob_tensors({"labels": None, **inputs})}
@@ -294,6 +300,18 @@ def _generator_signatures(model):
         "log_prob": (log_prob, {**images, **labels}),
         **_vqvae_signatures(model.vqvae),
     }
+
+
+def _guided_if_asked(function, rows):
+    """Sample twice as wide only where a row asks for guidance: a graph learns it at run time."""
+    import tensorflow as tf
+
+    options = rows["request"]["options"]
+    if options["guidance"] is None:
+        return function(rows)
+    plain = {**rows, "request": {**rows["request"], "options": {**options, "guidance": None}}}
+    asked = tf.reduce_any(options["guidance"][0] != 1.0)
+    return tf.cond(asked, lambda: function(rows), lambda: function(plain))
 
 
 def _level_inputs(vqvae, what, dtype, rule):

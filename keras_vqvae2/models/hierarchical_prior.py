@@ -33,6 +33,7 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
     Args:
         level_priors: the levels' priors, coarse to fine: the first without context, each other one
             with the grid of the one before as its context.
+        label_names: a name for each class, or None: labels may then be given by name.
         name: of the model.
 
     Call arguments:
@@ -59,7 +60,7 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
     [(3, 2, 2), (3, 4, 4)]
     """
 
-    def __init__(self, level_priors, name=None):
+    def __init__(self, level_priors, label_names=None, name=None):
         level_priors = list(level_priors)
         _check_levels(level_priors)
         names, keys = level_names(len(level_priors)), code_names(len(level_priors))
@@ -81,6 +82,7 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
         self.code_shapes = tuple(tuple(prior.code_shape) for prior in level_priors)
         self.num_embeddings = tuple(prior.num_embeddings for prior in level_priors)
         self.num_classes = classes[0] if classes else None
+        self.label_names = checks.label_names(label_names, self.num_classes)
         self.labels_optional = bool(classes) and all(
             getattr(prior, "labels_optional", False)
             for prior in level_priors
@@ -101,11 +103,12 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
         )
 
     @classmethod
-    def from_vqvae(cls, vqvae, *, name=None, **options):
+    def from_vqvae(cls, vqvae, *, label_names=None, name=None, **options):
         """Build a prior for the codes of a VQ-VAE-2, of a `PixelCNN` for each level.
 
         Args:
             vqvae: a `VQVAE2`.
+            label_names: a name for each class, or None.
             name: of the model.
             **options: further arguments of `PixelCNN`, each of all levels or one a level, coarse to
                 fine. `num_conditioning_blocks` of all levels means all with a coarser one.
@@ -122,15 +125,19 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
         priors = HierarchicalPrior.from_vqvae(vqvae, filters=256, num_blocks=(20, 12))
         ```
         """
-        return cls.from_code_shapes(vqvae.code_shapes, vqvae.num_embeddings, name=name, **options)
+        own = {"label_names": label_names, "name": name}
+        return cls.from_code_shapes(vqvae.code_shapes, vqvae.num_embeddings, **own, **options)
 
     @classmethod
-    def from_code_shapes(cls, code_shapes, num_embeddings=512, *, name=None, **options):
+    def from_code_shapes(
+        cls, code_shapes, num_embeddings=512, *, label_names=None, name=None, **options
+    ):
         """Build a prior of a `PixelCNN` for each level, from their grids.
 
         Args:
             code_shapes: grids `(H_l, W_l)` of the levels, coarse to fine; each divides the next.
             num_embeddings: the number of codes, of all levels or one a level.
+            label_names: a name for each class, or None.
             name: of the model.
             **options: as of `from_vqvae`.
 
@@ -165,7 +172,7 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
             own = {key: values[level] for key, values in options.items()}
             prior = PixelCNN(code_shapes[level], **own, **context, name=f"{level_name}_prior")
             level_priors.append(prior)
-        return cls(level_priors, name=name)
+        return cls(level_priors, label_names, name)
 
     def log_prob(self, codes, labels=None, batch_size=64):
         """Return the log-likelihood of the codes of each image, level by level.
@@ -200,7 +207,7 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
 
         Args:
             num_samples: how many images.
-            labels: int array `[num_samples]` or one integer, if the prior is by class; -1 or None
+            labels: numbers or names `[num_samples]`, or one, if the prior is by class; -1 or None
                 for no class, if it was trained with `label_dropout`.
             seed: integer; None for another result at each call.
             batch_size: images drawn at a time, a power of two.
@@ -267,6 +274,7 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
 
     def check_labels(self, labels, batch_size):
         """Return labels as int32 `[B]`, None without classes; or raise a ValueError."""
+        labels = checks.label_numbers(labels, self.label_names)
         return checks.labels(labels, self.num_classes, batch_size, optional=self.labels_optional)
 
     def check_codes(self, codes):
@@ -343,6 +351,7 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
             "level_priors": [
                 keras.saving.serialize_keras_object(prior) for prior in self.level_priors
             ],
+            "label_names": self.label_names,
             "name": self.name,
         }
 
@@ -356,7 +365,7 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
             keras.saving.deserialize_keras_object(prior, custom_objects=custom_objects)
             for prior in config["level_priors"]
         ]
-        return cls(level_priors, name=config["name"])
+        return cls(level_priors, config.get("label_names"), config["name"])
 
 
 def _check_levels(level_priors):

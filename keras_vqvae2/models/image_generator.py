@@ -24,10 +24,12 @@ class ImageGenerator(keras.Model):
     Args:
         vqvae: a trained `VQVAE2`.
         prior: a `HierarchicalPrior` over its codes.
+        sampling: dictionary of numbers, of `SamplingOptions`: how this model is best sampled, which
+            holds where a caller says nothing; None for the distribution as it is.
         name: of the model.
 
     Raises:
-        ValueError: if the grids or codebooks of the two differ.
+        ValueError: if the grids or codebooks of the two differ, or an option is out of its range.
 
     Example:
 
@@ -40,7 +42,7 @@ class ImageGenerator(keras.Model):
     ((4, 16, 16, 3), 'uint8', (4,))
     """
 
-    def __init__(self, vqvae, prior, name=None):
+    def __init__(self, vqvae, prior, sampling=None, name=None):
         for key in ("code_shapes", "num_embeddings"):
             if tuple(getattr(vqvae, key)) != tuple(getattr(prior, key)):
                 raise ValueError(
@@ -50,6 +52,7 @@ class ImageGenerator(keras.Model):
         super().__init__(name=name)
         self.vqvae = vqvae
         self.prior = prior
+        self.sampling = _recommended(sampling or {}, prior)
         self.built = True
         self._generate = compile_function(self, self.generate_tensors)
         self._generate_random = compile_function(self, self.generate_random_tensors)
@@ -96,6 +99,11 @@ class ImageGenerator(keras.Model):
         return self.vqvae.image_shape
 
     @property
+    def label_names(self):
+        """A name for each class, or None."""
+        return self.prior.label_names
+
+    @property
     def num_classes(self):
         """The number of class labels; None if the prior is unconditional."""
         return self.prior.num_classes
@@ -121,7 +129,8 @@ class ImageGenerator(keras.Model):
 
         Args:
             num_samples: how many images.
-            labels: int array `[num_samples]` or one integer, if the prior is by class.
+            labels: numbers or names `[num_samples]`, or one, if the prior is by class; -1 or None
+                for no class, if it was trained with `label_dropout`.
             seed: integer; None for another result at each call.
             candidates: images drawn for each image returned.
             score_fn: callable `(images uint8 [B, H, W, C], labels int32 [B] or None) -> [B]`, where
@@ -129,7 +138,8 @@ class ImageGenerator(keras.Model):
             batch_size: images generated at a time, a power of two.
             callback: callable `(done, total)` after each chunk of each candidate, counted in
                 images; or None.
-            **options: of `SamplingOptions`: `temperature`, `top_k`, `top_p`.
+            **options: of `SamplingOptions`: `temperature`, `top_k`, `top_p`, `guidance`; what is
+                left out is that of the model's `sampling`.
 
         Returns:
             uint8 array `[num_samples, H, W, C]`.
@@ -143,7 +153,7 @@ class ImageGenerator(keras.Model):
         best = None
         for candidate in range(candidates):
             seed = (low + ((high + candidate) << 32)) % 2**64
-            request = self.prior.request(num_samples, seed, **options)
+            request = self._request(num_samples, seed, options)
             images, scores = run_in_chunks(
                 self._generate,
                 {"request": request, "labels": labels},
@@ -204,7 +214,7 @@ class ImageGenerator(keras.Model):
 
         Args:
             images: array `[B, H, W, C]`, pixels in [0, 255], uint8 or float.
-            labels: int array `[B]` or one integer, if the prior is by class.
+            labels: as of `generate`.
             batch_size: images at a time, a power of two.
 
         Returns:
@@ -246,11 +256,11 @@ class ImageGenerator(keras.Model):
         Args:
             images: array `[B, H, W, C]`, pixels in [0, 255], uint8 or float.
             mask: bool array `[H, W]` or `[B, H, W]`: true where the pixel is known.
-            labels: int array `[B]` or one integer, if the prior is by class.
+            labels: as of `generate`.
             seed: integer; None for another result at each call.
             batch_size: images at a time, a power of two.
             callback: callable `(done, total)` after each chunk, or None.
-            **options: of `SamplingOptions`.
+            **options: as of `generate`.
 
         Returns:
             uint8 array `[B, H, W, C]`. With nothing known it equals `generate`, with everything
@@ -262,7 +272,7 @@ class ImageGenerator(keras.Model):
         images = checks.images(images, self.image_shape)
         mask = checks.mask(mask, images.shape[:3])
         labels = self.prior.check_labels(labels, len(images))
-        request = self.prior.request(len(images), seed, **options)
+        request = self._request(len(images), seed, options)
         rows = {"request": request, "images": images, "mask": mask, "labels": labels}
         return run_in_chunks(self._complete, rows, limit=batch_size, callback=callback)
 
@@ -279,6 +289,9 @@ class ImageGenerator(keras.Model):
         from keras_vqvae2.export.saved_model import export_generator
 
         export_generator(self, path)
+
+    def _request(self, num_samples, seed, options):
+        return self.prior.request(num_samples, seed, **{**self.sampling, **options})
 
     def generate_tensors(self, rows):
         """Generate within a graph: `(images uint8 [B, H, W, C], log_prob float32 [B])`."""
@@ -323,6 +336,7 @@ class ImageGenerator(keras.Model):
         return {
             "vqvae": keras.saving.serialize_keras_object(self.vqvae),
             "prior": keras.saving.serialize_keras_object(self.prior),
+            "sampling": dict(self.sampling),
             "name": self.name,
         }
 
@@ -333,7 +347,18 @@ class ImageGenerator(keras.Model):
             key: keras.saving.deserialize_keras_object(config[key], custom_objects=custom_objects)
             for key in ("vqvae", "prior")
         }
-        return cls(**parts, name=config["name"])
+        return cls(**parts, sampling=config.get("sampling"), name=config["name"])
+
+
+def _recommended(sampling, prior):
+    """The checked dictionary of sampling options, one number each: a server has no levels."""
+    for name, value in sampling.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ValueError(
+                f"`sampling` must hold a number for each option. Received: {name}={value!r}"
+            )
+    prior.request(1, seed=0, **sampling)
+    return dict(sampling)
 
 
 def _count_from(start, total, callback):

@@ -8,7 +8,6 @@ import numpy as np
 
 from keras_vqvae2 import checks
 
-
 FLOAT_MAX = float(np.finfo("float32").max)
 
 

@@ -64,7 +64,6 @@ def draw_for(request, uniforms):
         request: of `sample_request`.
         uniforms: float32 tensor `[B, H * W]` in [0, 1).
     """
-
     options = {name: rows for name, rows in request["options"].items() if name != "guidance"}
 
     def draw(logits, position):
