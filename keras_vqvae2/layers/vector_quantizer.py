@@ -16,6 +16,8 @@ from keras_vqvae2.ops import (
 )
 
 METRICS = ("euclidean", "cosine")
+# Batches after which the averages may keep half of what they hold.
+MATURING = 9.0
 GRADIENTS = {"straight_through": straight_through, "rotation": rotation_trick}
 
 
@@ -31,6 +33,10 @@ class VectorQuantizer(keras.layers.Layer):
     sums   = decay * sums   + (1 - decay) * s          # s_i is their sum
     codebook = sums / smoothed(counts)                 # Laplace smoothing, on reading only
     ```
+
+    The averages are young at first and forget faster: after `t` batches `decay` is at most
+    `t / (t + 9)`, so that codes follow an encoder that moves fast, and those that nothing chooses
+    start again after a few steps rather than hundreds.
 
     The encoder learns through the straight-through estimator, or the rotation trick, and through
     the commitment loss `commitment_cost * mean((x - sg[e])^2)`, which means the same in training
@@ -145,11 +151,12 @@ class VectorQuantizer(keras.layers.Layer):
             name="sums",
             **state,
         )
-        # 1 once the averages hold data; a float, since replicas can average it.
-        self.initialized = self.add_weight(
+        # The most that the averages may keep: t / (t + 9) after t batches, 0 before the first, and
+        # 1 where they start from the initializer.
+        self.maturity = self.add_weight(
             shape=(),
             initializer="zeros" if self.kmeans_iterations else "ones",
-            name="initialized",
+            name="maturity",
             **state,
         )
 
@@ -217,7 +224,7 @@ class VectorQuantizer(keras.layers.Layer):
     def _start(self, batch):
         """The codebook, or k-means of this batch while there is none."""
         start = self._random_vectors(batch)
-        started = self.initialized > 0.5
+        started = self.maturity > 0
         vectors = batch.gather(ops.logical_not(started))
         return ops.cond(
             started,
@@ -228,7 +235,7 @@ class VectorQuantizer(keras.layers.Layer):
     def _follow(self, batch, vectors, codes):
         """Move the averages towards this batch and start dead codes again."""
         # Nothing of the first codebook is kept: the first batch enters with all its weight.
-        decay = self.decay * self.initialized
+        decay = ops.minimum(self.decay, self.maturity)
         statistics = code_statistics(batch.own(vectors), batch.own(codes), self.num_embeddings)
         counts, sums = all_reduce_sum(statistics)
         counts = decay * self.counts + (1.0 - decay) * counts
@@ -241,7 +248,9 @@ class VectorQuantizer(keras.layers.Layer):
             sums = ops.where(dead[:, None], fresh, sums)
         self.counts.assign(counts)
         self.sums.assign(sums)
-        self.initialized.assign(ops.ones(()))
+        # From t / (t + c) to (t + 1) / (t + 1 + c); 1 stays 1.
+        grown = 1.0 + (MATURING - 1.0) * self.maturity
+        self.maturity.assign(grown / (MATURING + 1.0 - self.maturity))
 
     def compute_output_spec(self, inputs, training=False):
         return {

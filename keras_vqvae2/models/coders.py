@@ -2,7 +2,8 @@
 
 import keras
 
-from keras_vqvae2.layers import ResidualStack
+from keras_vqvae2 import checks
+from keras_vqvae2.layers import UPSAMPLING, ResidualStack
 
 
 class Coders:
@@ -12,11 +13,13 @@ class Coders:
         filters: channels, even.
         num_residual_blocks: in each encoder and decoder.
         residual_filters: channels inside a residual block.
+        upsampling: how decoders double the height and the width, a name in `UPSAMPLING`.
         policy: dtype policy of the layers.
     """
 
-    def __init__(self, filters, num_residual_blocks, residual_filters, policy):
+    def __init__(self, filters, num_residual_blocks, residual_filters, upsampling, policy):
         self.filters = filters
+        self.upsample = UPSAMPLING[checks.one_of("upsampling", upsampling, UPSAMPLING)]
         self.residual = (num_residual_blocks, residual_filters)
         self.policy = policy
 
@@ -28,13 +31,15 @@ class Coders:
         return keras.Sequential(layers, name=name)
 
     def decoder(self, name, stride, channels=None):
-        """Residual blocks, then transposed convolutions, each by 2; float32 pixels at the end."""
+        """Residual blocks, then upsampling by 2 at a time; float32 pixels at the end."""
         doublings = stride.bit_length() - 1
         half = self.filters // 2
         layers = [self._conv(self.filters, 3, 1), self._residual_stack()]
-        layers += [self._upsample(half, activation="relu") for _ in range(doublings - 1)]
-        last = {"filters": half} if channels is None else {"filters": channels, "dtype": "float32"}
-        layers.append(self._upsample(**last))
+        layers += [
+            self.upsample(half, activation="relu", dtype=self.policy) for _ in range(doublings - 1)
+        ]
+        dtype = self.policy if channels is None else "float32"
+        layers.append(self.upsample(channels or half, dtype=dtype))
         return keras.Sequential(layers, name=name)
 
     def _conv(self, filters, kernel_size, stride, activation=None):
@@ -46,17 +51,6 @@ class Coders:
             activation=activation,
             data_format="channels_last",
             dtype=self.policy,
-        )
-
-    def _upsample(self, filters, activation=None, dtype=None):
-        return keras.layers.Conv2DTranspose(
-            filters,
-            4,
-            2,
-            padding="same",
-            activation=activation,
-            data_format="channels_last",
-            dtype=dtype or self.policy,
         )
 
     def _residual_stack(self):

@@ -59,6 +59,9 @@ class VQVAE2(KeptArguments, TrainStep, CheckedFit, keras.Model):
             need not repeat what the coarser ones say.
         reconstruction_loss: "mse" or "l1", the mean over an image on the signal in [-1, 1]; or
             "discretized_logistic", nats a dimension, see `DiscretizedLogistic`.
+        upsampling: how decoders double the height and the width: "nearest", repeated pixels and a
+            3x3 convolution, see `NearestConv2D`; "subpixel", see `SubpixelConv2D`; or "transposed",
+            4x4 transposed convolutions, which may leave a pattern of dots.
         quantizer_options: dictionary of further arguments of `VectorQuantizer`, or None.
         dtype: policy of the layers; None for the global one.
         name: of the model.
@@ -100,6 +103,7 @@ class VQVAE2(KeptArguments, TrainStep, CheckedFit, keras.Model):
         strides=None,
         condition_on_coarser=False,
         reconstruction_loss="mse",
+        upsampling="nearest",
         quantizer_options=None,
         dtype=None,
         name=None,
@@ -117,7 +121,7 @@ class VQVAE2(KeptArguments, TrainStep, CheckedFit, keras.Model):
 
         levels = LevelStack(
             level_names(num_levels),
-            Coders(filters, num_residual_blocks, residual_filters, dtype),
+            Coders(filters, num_residual_blocks, residual_filters, upsampling, dtype),
             strides,
             image_shape[-1],
             embedding_dim,
@@ -285,6 +289,12 @@ class VQVAE2(KeptArguments, TrainStep, CheckedFit, keras.Model):
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Update the metrics of `compile`, which compare the reconstruction with the images."""
         return super().compute_metrics(x, ops.cast(x, "float32"), y_pred, sample_weight)
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Build the model that `get_config` describes."""
+        # A file of 0.1.0 does not say how its decoders upsample: they had no choice.
+        return cls(**{"upsampling": "transposed", **config})
 
 
 RECONSTRUCTION_LOSSES = ("mse", "l1", "discretized_logistic")

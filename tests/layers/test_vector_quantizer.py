@@ -22,7 +22,7 @@ class SlowQuantizer:
         self.kmeans_iterations, self.restart_threshold = kmeans_iterations, restart_threshold
         self.counts, self.sums = np.zeros(size), np.zeros((size, dim))
         self.seed_generator = keras.random.SeedGenerator(seed)
-        self.started = False
+        self.batches = 0
         self.restarts = 0
 
     def random_vectors(self, vectors):
@@ -44,8 +44,8 @@ class SlowQuantizer:
 
     def train(self, vectors):
         start = self.random_vectors(vectors)
-        codebook = self.codebook() if self.started else start
-        if not self.started:
+        codebook = self.codebook() if self.batches else start
+        if not self.batches:
             for _ in range(self.kmeans_iterations):
                 codes = distances(vectors, codebook).argmin(axis=1)
                 for code in set(codes):
@@ -53,10 +53,10 @@ class SlowQuantizer:
         codes = distances(vectors, codebook).argmin(axis=1)
         quantized = codebook[codes]
         counts, sums = self.statistics(vectors, codes)
-        decay = self.decay if self.started else 0.0
+        decay = min(self.decay, self.batches / (self.batches + 9))
+        self.batches += 1
         self.counts = decay * self.counts + (1 - decay) * counts
         self.sums = decay * self.sums + (1 - decay) * sums
-        self.started = True
         fresh, fair = self.random_vectors(vectors), self.counts.mean()
         for code in range(self.size):
             if self.counts[code] < self.restart_threshold * fair:
@@ -155,6 +155,25 @@ def test_dead_codes_start_again_with_all_their_state():
     assert len(np.unique(layer.encode(x))) == 8
 
 
+@pytest.mark.parametrize(("seen", "most"), [(0, 5), (100, 40), (10_000, 350)])
+def test_a_code_that_nothing_chooses_starts_again_sooner_in_a_young_codebook(seen, most):
+    layer = VectorQuantizer(4, 2, seed=0)
+    layer.build((None, 2))
+    train = compiled(layer, training=True)
+    train(np.random.default_rng(0).normal(size=(16, 2)).astype("float32"))
+    layer.maturity.assign((1 + seen) / (10 + seen))
+    layer.counts.assign(np.ones(4))
+    layer.sums.assign([[9.0, 9.0], [0.0, 0.0], [0.1, 0.0], [0.0, 0.1]])
+    x = np.tile(np.float32([[0.0, 0.0], [0.1, 0.0], [0.0, 0.1]]), (4, 1))
+    step = 0
+    while value(layer.codebook).max() > 1 and step < 400:
+        train(x)
+        step += 1
+    # At a decay of 0.99 it takes 0.99**n < 0.03.
+    assert most / 3 < step <= most
+    assert value(layer.maturity) == pytest.approx((1 + seen + step) / (10 + seen + step), rel=1e-4)
+
+
 def test_no_restarts_when_turned_off():
     layer = VectorQuantizer(4, 2, restart_threshold=0.0, seed=0)
     far = np.full((16, 2), 9.0, "float32")
@@ -165,7 +184,7 @@ def test_no_restarts_when_turned_off():
     train(far)
     moved = value(layer.counts) > before
     assert moved.sum() == 1
-    np.testing.assert_allclose(value(layer.counts)[~moved], 0.99 * before[~moved], rtol=1e-6)
+    np.testing.assert_allclose(value(layer.counts)[~moved], before[~moved] / 10, rtol=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -296,7 +315,7 @@ def test_mixed_precision_keeps_float32_state(policy):
     assert keras.backend.standardize_dtype(out["commitment_loss"].dtype) == "float32"
     assert keras.backend.standardize_dtype(layer.codebook.dtype) == "float32"
     assert keras.backend.standardize_dtype(layer.embed_codes([0]).dtype) == half
-    for variable in (layer.counts, layer.sums, layer.initialized):
+    for variable in (layer.counts, layer.sums, layer.maturity):
         assert keras.backend.standardize_dtype(variable.dtype) == "float32"
     for tensor in (out["quantized"], out["commitment_loss"], layer.codebook, layer.counts):
         assert np.isfinite(value(tensor)).all()
