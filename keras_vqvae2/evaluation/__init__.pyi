@@ -4,6 +4,7 @@ from .distances import frechet_distance, nearest, precision_recall
 from .extractors import FeatureExtractor, load_extractor
 from .report import LevelUsage, evaluate, level_usage
 from .scores import score_samples
+from .spectrum import nyquist_ratio
 
 __all__ = [
     "FeatureExtractor",
@@ -16,6 +17,7 @@ __all__ = [
     "level_usage",
     "load_extractor",
     "nearest",
+    "nyquist_ratio",
     "precision_recall",
     "score_samples",
     "train_classifier",
