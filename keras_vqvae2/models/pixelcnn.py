@@ -117,15 +117,8 @@ class PixelCNN(KeptArguments, TrainStep, CheckedFit, keras.Model):
         embedding_dim = checks.positive_int("embedding_dim", embedding_dim or max(filters // 2, 1))
         context_shape = _context_shape(context_shape, code_shape)
         context_num_embeddings = context_shape and (context_num_embeddings or num_embeddings)
-        if num_classes is not None:
-            num_classes = checks.positive_int("num_classes", num_classes)
+        num_classes, label_dropout = _classes(num_classes, label_dropout)
         label_smoothing = checks.fraction("label_smoothing", label_smoothing)
-        label_dropout = checks.fraction("label_dropout", label_dropout)
-        if label_dropout and num_classes is None:
-            raise ValueError(
-                "`label_dropout` must be 0 for a model without classes. "
-                f"Received: label_dropout={label_dropout}"
-            )
         dtype = dtype_policy(dtype)
 
         embed = keras.layers.Embedding(num_embeddings, embedding_dim, dtype=dtype, name="embed")
@@ -413,3 +406,16 @@ def _context_shape(context_shape, code_shape):
             f"Received: context_shape={context_shape}, code_shape={code_shape}"
         )
     return context_shape
+
+
+def _classes(num_classes, label_dropout):
+    """The checked number of classes, or None, and the share of the labels that is left out."""
+    label_dropout = checks.fraction("label_dropout", label_dropout)
+    if num_classes is not None:
+        return checks.positive_int("num_classes", num_classes), label_dropout
+    if label_dropout:
+        raise ValueError(
+            "`label_dropout` must be 0 for a model without classes. "
+            f"Received: label_dropout={label_dropout}"
+        )
+    return None, label_dropout
