@@ -2,6 +2,7 @@
 
     python benchmarks/first_stage.py heads --steps 600
     python benchmarks/first_stage.py codebooks --steps 50 200 300 500 1200
+    python benchmarks/first_stage.py codebooks --steps 300 1200 10000 --filters 16
 
 Both on the embedded emoji, on batches of 64, with the learning rate 1e-3 and one seed. Prints a
 Markdown table. `heads` takes turns between the kinds for the time of a step, which is processor
@@ -80,16 +81,21 @@ def measure_heads(train_images, test_images, steps):
     print(markdown(rows))
 
 
-def measure_codebooks(train_images, test_images, steps):
+def measure_codebooks(train_images, test_images, steps, filters):
     """Print a table of usage and error after some steps, at the specification's codebooks."""
-    model = build(filters=64, embedding_dim=64, num_embeddings=512)
-    rows = [("steps", "top in use", "bottom in use", "MSE")]
-    for start, stop in itertools.pairwise([0, *steps]):
-        train(model, train_images, start, stop)
-        logs = model.evaluate(test_images, verbose=0, return_dict=True)
-        usage = [f"{logs[f'{level}_usage']:.0%}" for level in model.level_names]
-        rows.append((stop, *usage, f"{logs['reconstruction_mse']:.4f}"))
-        print(rows[-1], flush=True)
+    rows = [("codebooks", "steps", "top in use", "bottom in use", "MSE")]
+    for kind in ("young at first", "grown from the start"):
+        model = build(filters=filters, embedding_dim=64, num_embeddings=512)
+        train(model, train_images, 0, 1)
+        if kind == "grown from the start":
+            for quantizer in model.quantizers:
+                quantizer.maturity.assign(1.0)
+        for start, stop in itertools.pairwise([1, *steps]):
+            train(model, train_images, start, stop)
+            logs = model.evaluate(test_images, verbose=0, return_dict=True)
+            usage = [f"{logs[f'{level}_usage']:.0%}" for level in model.level_names]
+            rows.append((kind, stop, *usage, f"{logs['reconstruction_mse']:.4f}"))
+            print(rows[-1], flush=True)
     print(markdown(rows))
 
 
@@ -98,13 +104,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("what", choices=("heads", "codebooks"))
     parser.add_argument("--steps", type=int, nargs="+", default=[600])
+    parser.add_argument("--filters", type=int, default=64, help="of `codebooks`")
     arguments = parser.parse_args()
     train_images = datasets.load("emoji32", "train").images
     test_images = datasets.load("emoji32", "validation").images[:512]
     if arguments.what == "heads":
         measure_heads(train_images, test_images, arguments.steps[-1])
     else:
-        measure_codebooks(train_images, test_images, arguments.steps)
+        measure_codebooks(train_images, test_images, arguments.steps, arguments.filters)
 
 
 if __name__ == "__main__":

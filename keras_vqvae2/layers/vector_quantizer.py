@@ -17,7 +17,7 @@ from keras_vqvae2.ops import (
 
 METRICS = ("euclidean", "cosine")
 # Batches after which the averages may keep half of what they hold.
-MATURING = 9.0
+MATURING = 49.0
 GRADIENTS = {"straight_through": straight_through, "rotation": rotation_trick}
 
 
@@ -35,7 +35,7 @@ class VectorQuantizer(keras.layers.Layer):
     ```
 
     The averages are young at first and forget faster: after `t` batches `decay` is at most
-    `t / (t + 9)`, so that codes follow an encoder that moves fast, and those that nothing chooses
+    `t / (t + 49)`, so that codes follow an encoder that moves fast, and those that nothing chooses
     start again after a few steps rather than hundreds.
 
     The encoder learns through the straight-through estimator, or the rotation trick, and through
@@ -151,7 +151,7 @@ class VectorQuantizer(keras.layers.Layer):
             name="sums",
             **state,
         )
-        # The most that the averages may keep: t / (t + 9) after t batches, 0 before the first, and
+        # The most that the averages may keep: t / (t + 49) after t batches, 0 before the first, and
         # 1 where they start from the initializer.
         self.maturity = self.add_weight(
             shape=(),
@@ -248,7 +248,7 @@ class VectorQuantizer(keras.layers.Layer):
             sums = ops.where(dead[:, None], fresh, sums)
         self.counts.assign(counts)
         self.sums.assign(sums)
-        # From t / (t + c) to (t + 1) / (t + 1 + c); 1 stays 1.
+        # From t / (t + 49) to (t + 1) / (t + 50); 1 stays 1.
         grown = 1.0 + (MATURING - 1.0) * self.maturity
         self.maturity.assign(grown / (MATURING + 1.0 - self.maturity))
 

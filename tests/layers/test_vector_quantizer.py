@@ -53,7 +53,7 @@ class SlowQuantizer:
         codes = distances(vectors, codebook).argmin(axis=1)
         quantized = codebook[codes]
         counts, sums = self.statistics(vectors, codes)
-        decay = min(self.decay, self.batches / (self.batches + 9))
+        decay = min(self.decay, self.batches / (self.batches + 49))
         self.batches += 1
         self.counts = decay * self.counts + (1 - decay) * counts
         self.sums = decay * self.sums + (1 - decay) * sums
@@ -155,13 +155,13 @@ def test_dead_codes_start_again_with_all_their_state():
     assert len(np.unique(layer.encode(x))) == 8
 
 
-@pytest.mark.parametrize(("seen", "most"), [(0, 5), (100, 40), (10_000, 350)])
+@pytest.mark.parametrize(("seen", "most"), [(0, 2), (100, 12), (10_000, 350)])
 def test_a_code_that_nothing_chooses_starts_again_sooner_in_a_young_codebook(seen, most):
     layer = VectorQuantizer(4, 2, seed=0)
     layer.build((None, 2))
     train = compiled(layer, training=True)
     train(np.random.default_rng(0).normal(size=(16, 2)).astype("float32"))
-    layer.maturity.assign((1 + seen) / (10 + seen))
+    layer.maturity.assign((1 + seen) / (50 + seen))
     layer.counts.assign(np.ones(4))
     layer.sums.assign([[9.0, 9.0], [0.0, 0.0], [0.1, 0.0], [0.0, 0.1]])
     x = np.tile(np.float32([[0.0, 0.0], [0.1, 0.0], [0.0, 0.1]]), (4, 1))
@@ -171,7 +171,7 @@ def test_a_code_that_nothing_chooses_starts_again_sooner_in_a_young_codebook(see
         step += 1
     # At a decay of 0.99 it takes 0.99**n < 0.03.
     assert most / 3 < step <= most
-    assert value(layer.maturity) == pytest.approx((1 + seen + step) / (10 + seen + step), rel=1e-4)
+    assert value(layer.maturity) == pytest.approx((1 + seen + step) / (50 + seen + step), rel=1e-4)
 
 
 def test_no_restarts_when_turned_off():
@@ -184,7 +184,7 @@ def test_no_restarts_when_turned_off():
     train(far)
     moved = value(layer.counts) > before
     assert moved.sum() == 1
-    np.testing.assert_allclose(value(layer.counts)[~moved], before[~moved] / 10, rtol=1e-6)
+    np.testing.assert_allclose(value(layer.counts)[~moved], before[~moved] / 50, rtol=1e-6)
 
 
 @pytest.fixture(scope="module")

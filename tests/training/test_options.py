@@ -85,7 +85,7 @@ def test_xla_starts_a_codebook():
     model, steps = train(vqvae, IMAGES, jit_compile=True)
     assert moved(steps[0], steps[-1]) > 0
     (quantizer,) = model.quantizers
-    assert float(quantizer.maturity) == pytest.approx(4 / (4 + 9))
+    assert float(quantizer.maturity) == pytest.approx(4 / (4 + 49))
     assert len(np.unique(quantizer.encode(quantizer.codebook))) == 4
 
 
