@@ -43,14 +43,18 @@ def sizes(name, value, axes):
         value: sequence of integers.
         axes: the axes' letters, two or three of them, such as `"HWC"`.
     """
-    shape = tuple(value)
-    if len(shape) != len(axes) or any(not isinstance(size, int) or size < 1 for size in shape):
+    shape = tuple(value) if np.ndim(value) == 1 else ()
+    whole = all(
+        isinstance(size, (int, np.integer)) and not isinstance(size, bool) and size > 0
+        for size in shape
+    )
+    if len(shape) != len(axes) or not whole:
         count = {2: "two", 3: "three"}[len(axes)]
         raise ValueError(
             f"`{name}` must be {count} positive integers ({', '.join(axes)}). "
             f"Received: {name}={value!r}"
         )
-    return shape
+    return tuple(int(size) for size in shape)
 
 
 def fraction(name, value, *, one=False):
@@ -91,6 +95,12 @@ def images(value, image_shape, name="images"):
     Raises:
         ValueError: for a wrong rank, size, dtype or range, or an empty batch.
     """
+    if hasattr(value, "element_spec") or hasattr(value, "__next__"):
+        raise ValueError(
+            f"`{name}` must be an array, not a dataset: `fit` takes datasets, and `extract_codes` "
+            "the codes of many images; or call this for each of its batches. "
+            f"Received: a {type(value).__name__}"
+        )
     if isinstance(value, (tuple, list)) and np.ndim(value[0] if value else 0) != 3:
         raise ValueError(f"`{name}` must be one array of images. Received: {_describe(value)}")
     array = np.asarray(value)
@@ -103,6 +113,19 @@ def images(value, image_shape, name="images"):
         )
     pixel_range(array, name)
     return array
+
+
+def export_options(format, input_signature):
+    """Raise a ValueError for what Keras's `export` takes and ours does not."""
+    if format != "tf_saved_model":
+        raise ValueError(
+            f"`format` must be 'tf_saved_model', the one that is written. Received: {format=!r}"
+        )
+    if input_signature is not None:
+        raise ValueError(
+            "`input_signature` must be left out: the exported signatures are the model's own. "
+            f"Received: {input_signature=!r}"
+        )
 
 
 def pixel_range(array, name):

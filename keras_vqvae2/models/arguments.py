@@ -42,5 +42,17 @@ class KeptArguments:
 
 
 def dtype_policy(dtype):
-    """Return the policy of a `dtype` argument; None is the global one."""
-    return keras.dtype_policies.get(dtype or keras.config.dtype_policy())
+    """Return the policy of a `dtype` argument; None is the global one.
+
+    Raises:
+        ValueError: if it keeps variables in half precision, where averages and Adam's moments
+            stand still.
+    """
+    policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
+    if policy.variable_dtype in ("float16", "bfloat16"):
+        raise ValueError(
+            "`dtype` must keep variables in float32, as 'mixed_float16' and 'mixed_bfloat16' do; "
+            "without one it follows `keras.config.set_floatx` or `set_dtype_policy`. "
+            f"Received: dtype={policy.name!r}"
+        )
+    return policy

@@ -42,6 +42,12 @@ class Coders:
         layers.append(self.upsample(channels or half, dtype=dtype))
         return keras.Sequential(layers, name=name)
 
+    def projection(self, filters, **kwargs):
+        """A 1x1 convolution."""
+        return keras.layers.Conv2D(
+            filters, 1, data_format="channels_last", dtype=self.policy, **kwargs
+        )
+
     def _conv(self, filters, kernel_size, stride, activation=None):
         return keras.layers.Conv2D(
             filters,

@@ -297,6 +297,9 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
             codes, labels if self.num_classes is not None else None
         ), sample_weight
 
+    own_loss = "each level learns its codes by their likelihood"
+    takes_lists = True  # [top, bottom]
+
     def forward(self, inputs, training):
         """Return the logits of all levels."""
         return self(inputs, training=training)

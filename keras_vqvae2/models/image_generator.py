@@ -276,19 +276,27 @@ class ImageGenerator(keras.Model):
         rows = {"request": request, "images": images, "mask": mask, "labels": labels}
         return run_in_chunks(self._complete, rows, limit=batch_size, callback=callback)
 
-    def export(self, path):
+    def export(self, filepath, format="tf_saved_model", verbose=None, input_signature=None):
         """Write a SavedModel that needs neither Keras nor this package; see `export_generator`.
 
         Args:
-            path: folder to write, which must not exist: for TensorFlow Serving the number of a
+            filepath: folder to write, which must not exist: for TensorFlow Serving the number of a
                 version, such as `"savedmodels/emoji32/1"`.
+            format: "tf_saved_model", the only one.
+            verbose: taken for Keras's sake; nothing is printed.
+            input_signature: must be left out: the signatures are the model's own.
 
         Raises:
-            ValueError: if `path` exists.
+            ValueError: if `filepath` exists, or an argument is another.
         """
         from keras_vqvae2.export.saved_model import export_generator
 
-        export_generator(self, path)
+        checks.export_options(format, input_signature)
+        export_generator(self, filepath)
+
+    def quantize(self, mode, *args, **kwargs):
+        """Refuse Keras's quantization of weights, as both of the models do."""
+        self.vqvae.quantize(mode, *args, **kwargs)
 
     def _request(self, num_samples, seed, options):
         return self.prior.request(num_samples, seed, **{**self.sampling, **options})

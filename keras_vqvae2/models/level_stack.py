@@ -1,6 +1,5 @@
 """The levels of a VQ-VAE-2: their layers, and the one loop over them."""
 
-import keras
 from keras import ops
 
 from keras_vqvae2.layers import VectorQuantizer
@@ -38,7 +37,7 @@ class LevelStack:
             for name, stride in zip(names, strides, strict=True)
         ]
         self.projections = [
-            keras.layers.Conv2D(dim, 1, dtype=policy, name=f"{name}_projection")
+            coders.projection(dim, name=f"{name}_projection")
             for name, dim in zip(names, embedding_dims, strict=True)
         ]
         self.quantizers = [
@@ -50,7 +49,7 @@ class LevelStack:
             for name, stride in zip(names, strides, strict=True)
         ]
         self.corrections = [
-            keras.layers.Conv2D(dim, 1, use_bias=False, dtype=policy, name=f"{name}_correction")
+            coders.projection(dim, use_bias=False, name=f"{name}_correction")
             for name, dim in zip(names[1:], embedding_dims[1:], strict=True)
             if condition_on_coarser
         ]

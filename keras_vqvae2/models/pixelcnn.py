@@ -326,11 +326,14 @@ class PixelCNN(KeptArguments, TrainStep, CheckedFit, keras.Model):
 
     def check_data(self, batch, name):
         """Raise a ValueError if a batch for `fit` or `evaluate` does not fit the model."""
-        inputs = batch[0] if isinstance(batch, (tuple, list)) else batch
+        inputs = self._by_name(batch[0] if isinstance(batch, (tuple, list)) else batch)
         if not isinstance(inputs, dict) or set(self._input_keys) - set(inputs):
             expected = ", ".join(repr(key) for key in self._input_keys)
             got = sorted(inputs) if isinstance(inputs, dict) else type(inputs).__name__
-            raise ValueError(f"`{name}` must be a dictionary with {expected}. Received: {got}")
+            raise ValueError(
+                f"`{name}` must be a dictionary with {expected}, of a model with a condition. "
+                f"Received: {got}"
+            )
         codes = checks.codes(inputs["codes"], self.code_shape, self.num_embeddings)
         self._check_condition(
             inputs.get("context") if self.context_shape else None,
@@ -341,7 +344,15 @@ class PixelCNN(KeptArguments, TrainStep, CheckedFit, keras.Model):
     def unpack(self, data):
         """Return the inputs and the sample weights of what a dataset gives."""
         inputs, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        inputs = self._by_name(inputs)
         return {key: inputs[key] for key in self._input_keys}, sample_weight
+
+    def _by_name(self, inputs):
+        """The dictionary of inputs; codes alone may come without one, if there is no condition."""
+        bare = self._input_keys == ("codes",) and not isinstance(inputs, dict)
+        return {"codes": inputs} if bare else inputs
+
+    own_loss = "it learns the codes by their likelihood, and `label_smoothing` is its one choice"
 
     def forward(self, inputs, training):
         """Return the logits."""

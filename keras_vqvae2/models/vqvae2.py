@@ -34,7 +34,8 @@ class VQVAE2(KeptArguments, TrainStep, CheckedFit, keras.Model):
     ```
 
     Calling the model gives the reconstruction. It is trained with `fit(images)` on the mean squared
-    error of the signal in [-1, 1], or another `reconstruction_loss`, plus the commitment losses.
+    error of the signal in [-1, 1], or another `reconstruction_loss`, plus the commitment losses;
+    with `fit(noisy, clean)` it learns to reconstruct the second from the first.
     Logs: `loss`, `reconstruction_mse`, `commitment_loss`, and for each level `<level>_usage` and
     `<level>_perplexity` over the epoch; with the discretized logistic `pixel_bits_per_dim`, the
     bits a dimension that name the image where its codes are known.
@@ -111,10 +112,11 @@ class VQVAE2(KeptArguments, TrainStep, CheckedFit, keras.Model):
         num_levels = checks.positive_int("num_levels", num_levels)
         image_shape = checks.sizes("image_shape", image_shape, "HWC")
         strides = _strides(strides, num_levels, image_shape)
+        num_residual_blocks = checks.non_negative_int("num_residual_blocks", num_residual_blocks)
         filters = checks.even("filters", filters)
         residual_filters = residual_filters or filters // 2
-        embedding_dim = checks.per_level("embedding_dim", embedding_dim, num_levels)
-        num_embeddings = checks.per_level("num_embeddings", num_embeddings, num_levels)
+        embedding_dim = _sizes("embedding_dim", embedding_dim, num_levels)
+        num_embeddings = _sizes("num_embeddings", num_embeddings, num_levels)
         checks.one_of("reconstruction_loss", reconstruction_loss, RECONSTRUCTION_LOSSES)
         quantizer_options = dict(quantizer_options or {})
         dtype = dtype_policy(dtype)
@@ -154,6 +156,19 @@ class VQVAE2(KeptArguments, TrainStep, CheckedFit, keras.Model):
             self._pixel_bits = BitsPerDim(int(np.prod(image_shape)), name="pixel_bits_per_dim")
         self._encode = compile_function(self, self.encode_tensors)
         self._decode = compile_function(self, self.decode_tensors)
+
+    own_loss = (
+        "its `reconstruction_loss` says what it learns by: 'mse', 'l1' or 'discretized_logistic'"
+    )
+
+    @property
+    def code_weights(self):
+        """The weights that decide the codes of an image: all but the finest decoder's."""
+        return [weight for layer in self._deciding_layers() for weight in layer.weights]
+
+    def _deciding_layers(self):
+        coarser = self._decoders[:-1] if self.condition_on_coarser else []
+        return [self.encoder, *self.quantizers, *self._corrections, *coarser]
 
     def encode_tensors(self, images):
         """Encode a batch of images within a graph.
@@ -227,23 +242,28 @@ class VQVAE2(KeptArguments, TrainStep, CheckedFit, keras.Model):
         Args:
             fixed: False to let everything learn again.
         """
-        deciding = [self.encoder, *self.quantizers, *self._corrections, *self._decoders[:-1]]
-        for layer in deciding:
+        # The coarser decoders are fixed too where they decide no code: one that moves would be
+        # told from what the finest one has learned of it.
+        for layer in {*self._deciding_layers(), *self._decoders[:-1]}:
             layer.trainable = not fixed
 
-    def export(self, path):
+    def export(self, filepath, format="tf_saved_model", verbose=None, input_signature=None):
         """Write a SavedModel that needs neither Keras nor this package; see `export_vqvae`.
 
         Args:
-            path: folder to write, which must not exist: for TensorFlow Serving the number of a
+            filepath: folder to write, which must not exist: for TensorFlow Serving the number of a
                 version, such as `"savedmodels/vqvae/1"`.
+            format: "tf_saved_model", the only one.
+            verbose: taken for Keras's sake; nothing is printed.
+            input_signature: must be left out: the signatures are the model's own.
 
         Raises:
-            ValueError: if `path` exists.
+            ValueError: if `filepath` exists, or an argument is another.
         """
         from keras_vqvae2.export.saved_model import export_vqvae
 
-        export_vqvae(self, path)
+        checks.export_options(format, input_signature)
+        export_vqvae(self, filepath)
 
     def check_codes(self, codes):
         """Return codes as a tuple of int32 arrays, or raise a ValueError for wrong ones."""
@@ -251,17 +271,25 @@ class VQVAE2(KeptArguments, TrainStep, CheckedFit, keras.Model):
 
     def check_data(self, batch, name):
         """Raise a ValueError if a batch for `fit` or `evaluate` does not fit the model."""
-        images = batch[0] if isinstance(batch, (tuple, list)) else batch
+        images, target, _ = _unpack(batch, name)
         checks.images(images, self.image_shape, name)
+        _check_target(target, np.shape(images))
 
     def unpack(self, data):
-        """Return the images and the sample weights of what a dataset gives; labels are ignored."""
-        images, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        """Return the images and the sample weights of what a dataset gives; labels are ignored.
+
+        With images as targets, of a VQ-VAE-2 that learns to take noise away, the images come as a
+        pair with them.
+        """
+        images, target, sample_weight = _unpack(data)
+        if target is not None and len(target.shape) == len(images.shape):
+            images = (images, target)
         return images, sample_weight
 
     def forward(self, inputs, training):
         """Run the graph with all that the loss and the metrics need."""
-        return self.training_graph(inputs, training=training)
+        images, _ = _images_and_target(inputs)
+        return self.training_graph(images, training=training)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Return the reconstruction loss plus the weighted commitment losses, a scalar."""
@@ -269,7 +297,8 @@ class VQVAE2(KeptArguments, TrainStep, CheckedFit, keras.Model):
             error = y_pred["pixel_nats"] / self._pixel_bits.num_dimensions
         else:
             error_of = {"mse": squared_error, "l1": absolute_error}[self.reconstruction_loss]
-            error = error_of(pixels_to_signal(x), y_pred["signal"])
+            _, target = _images_and_target(x)
+            error = error_of(pixels_to_signal(target), y_pred["signal"])
         return weighted_mean(error + sum(y_pred["commitment_losses"]), sample_weight)
 
     def update_metrics(self, x, outputs, sample_weight):
@@ -279,7 +308,8 @@ class VQVAE2(KeptArguments, TrainStep, CheckedFit, keras.Model):
             self._pixel_bits.update_state(outputs["pixel_nats"], sample_weight)
             # Its means may lie far beyond the range: the outermost levels take all that does.
             signal = ops.clip(signal, -1.0, 1.0)
-        self._mse.update_state(squared_error(pixels_to_signal(x), signal), sample_weight)
+        _, target = _images_and_target(x)
+        self._mse.update_state(squared_error(pixels_to_signal(target), signal), sample_weight)
         self._commitment.update_state(sum(outputs["commitment_losses"]), sample_weight)
         for codes, metrics in zip(outputs["codes"], self._code_metrics, strict=True):
             for metric in metrics:
@@ -288,7 +318,8 @@ class VQVAE2(KeptArguments, TrainStep, CheckedFit, keras.Model):
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Update the metrics of `compile`, which compare the reconstruction with the images."""
-        return super().compute_metrics(x, ops.cast(x, "float32"), y_pred, sample_weight)
+        images, target = _images_and_target(x)
+        return super().compute_metrics(images, ops.cast(target, "float32"), y_pred, sample_weight)
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
@@ -304,6 +335,12 @@ _CODE_METRICS = {"usage": CodebookUsage, "perplexity": Perplexity}
 def _as_list(outputs):
     """The outputs of a functional model as a list; Keras unpacks a list of one."""
     return list(outputs) if isinstance(outputs, (tuple, list)) else [outputs]
+
+
+def _sizes(name, value, num_levels):
+    """A positive integer a level."""
+    values = checks.per_level(name, value, num_levels)
+    return tuple(checks.positive_int(name, size) for size in values)
 
 
 def _encoder(levels, image_shape):
@@ -342,10 +379,43 @@ def _training_outputs(levels, encoder, images, reconstruction_loss):
     return outputs
 
 
+def _images_and_target(inputs):
+    """What is encoded and what is to come of it: the same, unless targets were given."""
+    return inputs if isinstance(inputs, tuple) else (inputs, inputs)
+
+
+def _unpack(data, name="x"):
+    """Images, targets or labels, and sample weights of a batch; images by their name in one."""
+    images, target, sample_weight = keras.utils.unpack_x_y_sample_weight(
+        tuple(data) if isinstance(data, list) and len(data) in (1, 2, 3) else data
+    )
+    if isinstance(images, dict):
+        # As TensorFlow Datasets gives them, with labels and much else beside.
+        found = [key for key in ("image", "images") if key in images]
+        if len(found) != 1:
+            raise ValueError(
+                f"`{name}` must have its images under 'image' or 'images' where batches are "
+                f"dictionaries. Received: the keys {sorted(images)}"
+            )
+        images = images[found[0]]
+    return images, target, sample_weight
+
+
+def _check_target(target, shape):
+    """Refuse what is neither targets of the images' shape nor labels, a number an image."""
+    if target is None or isinstance(target, dict):
+        return
+    if tuple(np.shape(target)) not in (tuple(shape), tuple(shape[:1]), (*shape[:1], 1)):
+        raise ValueError(
+            "`y` must be images to be reconstructed, of the shape of `x`, or labels, which are not "
+            f"looked at. Received: shapes y={np.shape(target)}, x={tuple(shape)}"
+        )
+
+
 def _strides(strides, num_levels, image_shape):
     if strides is None:
         strides = (2,) * (num_levels - 1) + (4,)
-    strides = tuple(strides)
+    strides = tuple(int(stride) for stride in strides)
     if len(strides) != num_levels or any(s < 2 or s & (s - 1) for s in strides):
         raise ValueError(
             f"`strides` must be {num_levels} powers of two of at least 2, one a level, coarse to "

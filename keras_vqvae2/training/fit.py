@@ -9,11 +9,42 @@ from keras_vqvae2.distribution.replicas import check_compiled
 
 
 class CheckedFit:
-    """`fit` and `evaluate` that refuse wrong data before any step is compiled.
+    """`compile`, `fit` and `evaluate` that refuse what the model would not do.
 
     The model gives `check_data(batch, name)`, which raises a ValueError for arrays, or for the
-    first batch of a dataset, that do not fit it.
+    first batch of a dataset, that do not fit it; and in `own_loss` a sentence on what it learns by.
     """
+
+    own_loss = "it learns by its own"
+    takes_lists = False  # whether a list may be its data, and not a pair of data and labels
+
+    def compile(self, optimizer="adam", loss=None, loss_weights=None, *args, **kwargs):
+        """Configure the training as `keras.Model.compile` does, with the model's own loss.
+
+        Args:
+            optimizer: of `keras.Model.compile`.
+            loss: must be left out.
+            loss_weights: must be left out.
+            *args: of `keras.Model.compile`.
+            **kwargs: of `keras.Model.compile`.
+
+        Raises:
+            ValueError: if a loss is given.
+        """
+        for name, value in (("loss", loss), ("loss_weights", loss_weights)):
+            if value is not None:
+                raise ValueError(
+                    f"`{name}` must be left out of a {type(self).__name__}'s `compile`: "
+                    f"{self.own_loss}. Received: {name}={value!r}"
+                )
+        super().compile(optimizer, None, None, *args, **kwargs)
+
+    def quantize(self, mode, *args, **kwargs):
+        """Refuse Keras's quantization of weights: cached sampling reads kernels as they are."""
+        raise ValueError(
+            f"`quantize` cannot be used on a {type(self).__name__}: sampling and functions that are "
+            f"compiled already read its kernels. Received: mode={mode!r}"
+        )
 
     def fit(self, x=None, y=None, *args, **kwargs):
         """Train as `keras.Model.fit` does, after a check of the data.
@@ -38,7 +69,7 @@ class CheckedFit:
         y = _targets(y, kwargs.get("sample_weight"))
         validation = kwargs.get("validation_data")
         if validation is not None:
-            packed = isinstance(validation, tuple)
+            packed = isinstance(validation, tuple) or self._is_pair(validation)
             data, *others = validation if packed else (validation,)
             data = self._checked("validation_data", data, *others[:1])
             if len(others) == 2:
@@ -48,7 +79,8 @@ class CheckedFit:
             kwargs["shuffle"] = False
         if hasattr(x, "epoch_callback"):
             # Of our own datasets: they order an epoch by its number, which a resumed run begins at.
-            kwargs["callbacks"] = [x.epoch_callback(), *(kwargs.get("callbacks") or [])]
+            given = keras.tree.flatten(kwargs.get("callbacks") or [])  # or a single one
+            kwargs["callbacks"] = [x.epoch_callback(), *given]
         return super().fit(x, y, *args, **kwargs)
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
@@ -71,6 +103,12 @@ class CheckedFit:
             x = self._checked("x", x, y)
         y = _targets(y, kwargs.get("sample_weight"))
         return super().evaluate(x, y, *args, **kwargs)
+
+    def _is_pair(self, data):
+        """Whether a list is a pair of data and labels, as Keras itself takes tuples alone."""
+        if not isinstance(data, list) or len(data) not in (2, 3):
+            return False
+        return not self.takes_lists or isinstance(data[0], (tuple, list))
 
     def _checked(self, name, x, y=None):
         """The data, from its beginning, after a check of all arrays or of the first batch."""
