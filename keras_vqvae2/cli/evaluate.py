@@ -10,6 +10,7 @@ from keras_vqvae2.cli.progress import console, progress
 from keras_vqvae2.cli.run import (
     SPLITS,
     begin,
+    check_classes,
     load_codes,
     load_generator,
     load_split,
@@ -71,6 +72,8 @@ def evaluate(config, samples=False, reference=None, held_out=None, extractor="au
     from keras_vqvae2.distribution.processes import data_options
 
     generator = load_generator(config)
+    for split in SPLITS:
+        check_classes(generator.prior, load_split(config, split))
     scored = _scored_splits(config, reference, held_out) if samples else None
     extractor = kv.evaluation.load_extractor(extractor, config.data.name) if samples else None
     vqvae, size = generator.vqvae, config.batch_size

@@ -8,7 +8,7 @@ import click
 from keras_vqvae2.cli.evaluate import evaluate
 from keras_vqvae2.cli.flags import config_command
 from keras_vqvae2.cli.progress import console
-from keras_vqvae2.cli.run import begin, load_generator, load_split
+from keras_vqvae2.cli.run import begin, load_generator
 
 
 @config_command("export")
@@ -46,7 +46,6 @@ def export(config, name=None):
     from keras_vqvae2.export import model_card, saved_model, serving
 
     model = load_generator(config)
-    names = load_split(config, "validation").label_names
     if not config.report_file.exists():
         evaluate(config)
     config.save()
@@ -54,7 +53,7 @@ def export(config, name=None):
     folder = config.saved_model_dir
     version = folder / str(max(serving.versions(folder), default=0) + 1)
     saved_model.export_generator(model, version)
-    card = model_card.model_card(name, model, version, report, names)
+    card = model_card.model_card(name, model, version, report)
     (version / "MODEL_CARD.md").write_text(card)
     models = serving.MODELS_CONFIG.format(name=name, folder=serving.CONTAINER_FOLDER)
     (folder / "models.config").write_text(models)

@@ -33,7 +33,7 @@ def generate(config, label=None):
 
     generator = load_generator(config)
     count, seed = config.num_samples, config.seed
-    labels = example_labels(config, generator.num_classes, count, label)
+    labels = example_labels(generator.prior, count, label)
     with progress("samples") as update:
         samples = generator.generate(
             count, labels=labels, seed=seed, callback=update, **config.sampling

@@ -119,6 +119,7 @@ class VQVAEOptions(Part, title="VQ-VAE-2"):
     reconstruction_loss: str = option(
         "mse", "mse, l1, or discretized_logistic for a likelihood of pixels."
     )
+    upsampling: str = option("nearest", "How decoders upsample: nearest, subpixel or transposed.")
     quantizer_options: QuantizerOptions
 
 
@@ -155,6 +156,9 @@ class PriorOptions(Part, title="Prior"):
         "prior_conditioning_blocks",
     )
     label_smoothing: Share = option(0.0, "Share of the training target spread over all codes.")
+    label_dropout: Share = option(
+        0.0, "With --conditional: share of the labels left out, so that samples can be guided."
+    )
     dtype: str = option(
         "float32",
         "Of the training: or mixed_bfloat16. The saved prior is float32.",
@@ -195,3 +199,4 @@ class SamplingOptions(Part, title="Samples"):
     temperature: float = option(1.0, "Below 1: the likelier codes more often.", gt=0)
     top_k: Positive | None = option(None, "Draw among the k likeliest codes only.")
     top_p: float | None = option(None, "Draw among the likeliest codes up to this sum.", gt=0, le=1)
+    guidance: Share = option(1.0, "Above 1: the class clearer; of a prior with label dropout.")

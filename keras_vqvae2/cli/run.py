@@ -184,13 +184,14 @@ def build_vqvae(config, image_shape):
     return kv.VQVAE2(image_shape, **config.vqvae)
 
 
-def build_prior(config, vqvae, num_classes):
+def build_prior(config, vqvae, num_classes, label_names=None):
     """Build the model of stage 2, untrained.
 
     Args:
         config: `Config`.
         vqvae: the `VQVAE2` whose codes it is to learn.
         num_classes: how many classes the data has; used if the config says `conditional`.
+        label_names: their names, or None.
 
     Returns:
         `HierarchicalPrior`.
@@ -214,9 +215,8 @@ def build_prior(config, vqvae, num_classes):
     options = dict(config.prior)
     by_level = "num_attention_blocks"  # A level that the config leaves out has none.
     options[by_level] += (0,) * (vqvae.num_levels - len(options[by_level]))
-    return kv.HierarchicalPrior.from_vqvae(
-        vqvae, num_classes=num_classes if conditional else None, **options
-    )
+    classes = {"num_classes": num_classes, "label_names": label_names} if conditional else {}
+    return kv.HierarchicalPrior.from_vqvae(vqvae, **classes, **options)
 
 
 def load_vqvae(config):
@@ -282,12 +282,11 @@ def load_generator(config):
     return kv.ImageGenerator(load_vqvae(config), load_prior(config))
 
 
-def example_labels(config, num_classes, count, label=None):
+def example_labels(priors, count, label=None):
     """Return the classes of images to generate.
 
     Args:
-        config: `Config`.
-        num_classes: of the prior; None if it is unconditional.
+        priors: the `HierarchicalPrior`, which knows the names of its classes.
         count: how many images.
         label: name or number of the class of all; by default the classes take turns.
 
@@ -300,27 +299,46 @@ def example_labels(config, num_classes, count, label=None):
     Example:
 
     ```python
-    example_labels(config, num_classes=9, count=64, label="Flags")
+    example_labels(priors, count=64, label="Flags")
     ```
     """
     import numpy as np
 
     if label is None:
-        return None if num_classes is None else np.arange(count, dtype=np.int32) % num_classes
-    if num_classes is None:
+        classes = priors.num_classes
+        return None if classes is None else np.arange(count, dtype=np.int32) % classes
+    if priors.num_classes is None:
         raise ValueError(
             "`label` must be left out: the prior was trained without --conditional. "
             f"Received: label={label!r}"
         )
-    names = load_split(config, "validation").label_names or ()
-    numbers = [str(number) for number in range(num_classes)]
+    names = priors.label_names or ()
+    numbers = [str(number) for number in range(priors.num_classes)]
     for known in (names, numbers):
         if label in known:
             return np.full(count, list(known).index(label), np.int32)
     raise ValueError(
-        f"`label` must be one of {', '.join(names) or f'0 to {num_classes - 1}'}. "
+        f"`label` must be one of {', '.join(names) or f'0 to {priors.num_classes - 1}'}. "
         f"Received: label={label!r}"
     )
+
+
+def check_classes(priors, data):
+    """Raise a ValueError if images have other classes than those that a prior has learned.
+
+    Args:
+        priors: the `HierarchicalPrior`.
+        data: `ImageData`.
+    """
+    if priors.num_classes is None:
+        return
+    learned = priors.label_names or priors.num_classes
+    given = data.label_names if priors.label_names and data.label_names else data.num_classes
+    if given is None or (type(given) is type(learned) and given != learned):
+        raise ValueError(
+            f"The images of {data.name} must have the classes that the prior has learned: "
+            f"{learned}. Received: {given}"
+        )
 
 
 def spread(data, count):

@@ -66,7 +66,7 @@ def train_prior(config, workers=None):
     mark = check_learned_codes(config.prior_dir, codes.fingerprint)
     epochs = training.epochs or epochs_of(STEPS, codes)
     with workers.scope():
-        priors = build_prior(config, vqvae, codes.num_classes)
+        priors = build_prior(config, vqvae, codes.num_classes, codes.manifest.label_names)
         use_ema = config.average.ema_momentum > 0
         steps = epochs * len(codes)
         rate = training.learning_rate
@@ -106,7 +106,7 @@ def _callbacks(config, vqvae, priors, workers):
         callbacks.append(keras.callbacks.SwapEMAWeights())  # while it is evaluated
     if config.tensorboard and workers.is_chief:
         logs = config.run_dir / "logs" / "prior"
-        labels = example_labels(config, priors.num_classes, SHOWN_IMAGES)
+        labels = example_labels(priors, SHOWN_IMAGES)
         callbacks += [
             keras.callbacks.TensorBoard(logs, write_graph=False),
             kv.callbacks.SampleImages(logs, vqvae, SHOWN_IMAGES, labels, seed=config.seed, every=5),

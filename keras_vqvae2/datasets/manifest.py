@@ -143,9 +143,11 @@ def shard_path(directory, shard):
 
 
 def weights_fingerprint(model):
-    """Return a hash of a model's weights; the optimizer's state has no part in it.
+    """Return a hash of the weights that decide what a model is fingerprinted for.
 
-    Equal weights have equal fingerprints in every process and on every backend.
+    Of a `VQVAE2` those that decide the codes of an image: its finest decoder may go on learning.
+    Of any other model all weights. The optimizer's state has no part in it. Equal weights have
+    equal fingerprints in every process and on every backend.
 
     Args:
         model: a built `keras.Model`, such as `VQVAE2`.
@@ -154,7 +156,7 @@ def weights_fingerprint(model):
         The SHA-256 of names, shapes, dtypes and values, 64 hexadecimal digits.
     """
     digest = hashlib.sha256()
-    for variable in model.weights:
+    for variable in getattr(model, "code_weights", model.weights):
         value = np.ascontiguousarray(keras.ops.convert_to_numpy(variable))
         # Not the path: Keras numbers the layers of a second model in the same process.
         digest.update(f"{variable.name} {value.dtype} {value.shape}\n".encode())

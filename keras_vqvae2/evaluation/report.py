@@ -196,6 +196,8 @@ def score_sentences(scores):
     extractor = scores["extractor"]
     options = [f"temperature {scores['temperature']:g}"]
     options += [f"{key} {scores[key]}" for key in ("top_k", "top_p") if scores[key] is not None]
+    if scores.get("guidance", 1) != 1:  # absent from older reports
+        options.append(f"guidance {scores['guidance']}")
     sentences = [
         f"Features of {extractor['name']} (SHA-256 {extractor['checksum'][:16]}…), "
         f"{scores['num_samples']:,} images of each kind against {scores['num_reference']:,} of "

@@ -1,9 +1,12 @@
 """The scores of a generator: its samples between real images and random codes."""
 
+import dataclasses
+
 import numpy as np
 
 from keras_vqvae2.evaluation.classifier import accuracy, train_classifier
 from keras_vqvae2.evaluation.distances import frechet_distance, nearest, precision_recall
+from keras_vqvae2.sampling import SamplingOptions
 
 # Of the two classifiers that are trained.
 CLASSIFIER_EPOCHS = 10
@@ -18,10 +21,8 @@ def score_samples(
     *,
     num_classified=None,
     seed=0,
-    temperature=1.0,
-    top_k=None,
-    top_p=None,
     callback=None,
+    **options,
 ):
     """Score samples, reconstructions, and the two ends of the scale: real images, random codes.
 
@@ -38,17 +39,15 @@ def score_samples(
         num_classified: images of the two classifiers that are trained, on samples and on real
             images; None for as many as `held_out`. For a model by class.
         seed: of the samples.
-        temperature: of the samples, see `ImageGenerator.generate`.
-        top_k: of the samples.
-        top_p: of the samples.
         callback: callable `(done, total)`, of the sampling.
+        **options: of `SamplingOptions`; what is left out is that of the model's `sampling`.
 
     Returns:
         `(scores, samples, neighbours)`: the samples uint8 `[N, H, W, C]`, for each the index of the
         nearest training image, int `[N]`, and a dict that JSON can hold:
 
         - `"extractor"`: its name and checksum; `"num_samples"`, `"num_reference"`, `"reference"`,
-          `"held_out"`, `"seed"`, `"temperature"`, `"top_k"` and `"top_p"`;
+          `"held_out"`, `"seed"`, `"temperature"`, `"top_k"`, `"top_p"` and `"guidance"`;
         - `"frechet_distance"`, `"precision"`, `"recall"`, `"density"`, `"coverage"`, each a dict of
           `"real"`, `"reconstructions"`, `"samples"` and `"random_codes"`;
         - `"recognised"`: for the same sets but the last the part that the extractor's own
@@ -71,7 +70,7 @@ def score_samples(
     ```
     """
     conditional = model.num_classes is not None
-    options = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+    options = {**dataclasses.asdict(SamplingOptions()), **model.sampling, **options}
     labels = held_out.labels if conditional else None
     real = held_out.images[:]
     sets = {

@@ -105,7 +105,7 @@ A call of each signature, by either of them:
 """
 
 
-def model_card(name, model, directory, report, label_names=None):
+def model_card(name, model, directory, report):
     """Describe an exported model in Markdown.
 
     Args:
@@ -113,7 +113,6 @@ def model_card(name, model, directory, report, label_names=None):
         model: the `ImageGenerator` that was exported.
         directory: folder of its SavedModel, whose name is the number of the version.
         report: the dict of `report.json`, which says how good it is and on what data.
-        label_names: names of the classes, or None.
 
     Returns:
         The page, as text.
@@ -131,9 +130,11 @@ def model_card(name, model, directory, report, label_names=None):
     dataset = report["dataset"]
     labels = ""
     if model.num_classes is not None:
-        names = label_names or map(str, range(model.num_classes))
+        names = model.label_names or map(str, range(model.num_classes))
         numbered = ", ".join(f"{number} {label}" for number, label in enumerate(names))
         labels = f"`labels` are the classes: {numbered}. "
+    if model.prior.labels_optional:
+        labels += "-1 is no class. `guidance` makes the class clearer: 1 not at all, 2 to 4 a lot. "
     return PAGE.format(
         name=name,
         version=directory.name,

@@ -39,10 +39,16 @@ class CheckedFit:
                 )
         super().compile(optimizer, None, None, *args, **kwargs)
 
+    def compile_from_config(self, config):
+        """Compile a loaded model as it was: Keras leaves that to a class with its own `compile`."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.optimizer is not None and self.built:
+            self.optimizer.build(self.trainable_variables)
+
     def quantize(self, mode, *args, **kwargs):
         """Refuse Keras's quantization of weights: cached sampling reads kernels as they are."""
         raise ValueError(
-            f"`quantize` cannot be used on a {type(self).__name__}: sampling and functions that are "
+            f"`quantize` cannot be used on a {type(self).__name__}: sampling and what is "
             f"compiled already read its kernels. Received: mode={mode!r}"
         )
 
