@@ -65,6 +65,9 @@ class DataOptions(Part, title="Data"):
     image_size: Annotated[tuple[Positive, Positive] | None, _repeated(2)] = option(
         None, "Height and width to crop and resize to: folders, TensorFlow Datasets."
     )
+    image_key: str | None = option(None, "Name of the image in TensorFlow Datasets, as 'img'.")
+    label_key: str | None = option(None, "Name of the label there, as 'fine_label'.")
+    skip_damaged: bool = option(False, "Leave out damaged pictures of a folder, and list them.")
 
 
 class Splits(Part, title="Data"):
@@ -72,7 +75,9 @@ class Splits(Part, title="Data"):
 
     flag_form = "{}_split"
     train: str = option("train", "Split to learn from.")
-    validation: str = option("validation", "Split to judge by, as 'train[90%:]'.")
+    validation: str = option(
+        "validation", "Split to judge by, as 'train[90%:]' beside 'train[:90%]'."
+    )
 
 
 class AugmentationOptions(Part, title="Data"):

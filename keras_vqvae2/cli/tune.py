@@ -1,5 +1,6 @@
 """The command `tune`: a search over each stage, the second on the codes of the first's best."""
 
+import contextlib
 import dataclasses
 import json
 import shutil
@@ -207,13 +208,15 @@ def _run(config, folder, hypermodel, search, objective, space, data, mark=lambda
 
         logs = folder.parent / "logs" / folder.name
         callbacks.append(keras.callbacks.TensorBoard(logs, write_graph=False))
-    tuner.search(
-        data["train"],
-        validation_data=data["validation"],
-        epochs=search.epochs,
-        verbose=0,
-        callbacks=callbacks,
-    )
+    # `_finish` says that all trials have failed, when it has written what is known of them.
+    with contextlib.suppress(kv.tuning.SearchFailed):
+        tuner.search(
+            data["train"],
+            validation_data=data["validation"],
+            epochs=search.epochs,
+            verbose=0,
+            callbacks=callbacks,
+        )
     return tuner
 
 

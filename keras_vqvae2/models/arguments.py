@@ -3,6 +3,7 @@
 import inspect
 
 import keras
+import numpy as np
 
 
 class KeptArguments:
@@ -23,7 +24,9 @@ class KeptArguments:
         _, *names = inspect.signature(cls.__init__).parameters
         self._arguments = tuple(name for name in names if name not in ("dtype", "name"))
         for name in self._arguments:
-            setattr(self, name, values[name])
+            value = values[name]
+            # A number of NumPy's is no JSON.
+            setattr(self, name, value.item() if isinstance(value, np.generic) else value)
         # `compile` scales the loss of a float16 model by it.
         self.dtype_policy = values["dtype"]
 
@@ -49,10 +52,11 @@ def dtype_policy(dtype):
             stand still.
     """
     policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
-    if policy.variable_dtype in ("float16", "bfloat16"):
+    kept = {policy.variable_dtype, keras.config.floatx()}
+    if kept & {"float16", "bfloat16"}:
         raise ValueError(
-            "`dtype` must keep variables in float32, as 'mixed_float16' and 'mixed_bfloat16' do; "
-            "without one it follows `keras.config.set_floatx` or `set_dtype_policy`. "
-            f"Received: dtype={policy.name!r}"
+            "`dtype` must keep variables in float32, as 'mixed_float16' and 'mixed_bfloat16' do, "
+            "and so must `keras.config.set_floatx`. "
+            f"Received: dtype={policy.name!r}, floatx={keras.config.floatx()!r}"
         )
     return policy

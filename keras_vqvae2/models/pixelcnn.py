@@ -114,7 +114,8 @@ class PixelCNN(KeptArguments, TrainStep, CheckedFit, keras.Model):
     ):
         code_shape = checks.sizes("code_shape", code_shape, "HW")
         num_embeddings = checks.positive_int("num_embeddings", num_embeddings)
-        embedding_dim = checks.positive_int("embedding_dim", embedding_dim or max(filters // 2, 1))
+        filters = checks.even("filters", filters)
+        embedding_dim = checks.positive_int("embedding_dim", embedding_dim or filters // 2)
         context_shape = _context_shape(context_shape, code_shape)
         context_num_embeddings = context_shape and (context_num_embeddings or num_embeddings)
         num_classes, label_dropout = _classes(num_classes, label_dropout)

@@ -286,6 +286,10 @@ class VQVAE2(KeptArguments, TrainStep, CheckedFit, keras.Model):
             images = (images, target)
         return images, sample_weight
 
+    def call_inputs(self, inputs):
+        """Return the images alone."""
+        return _images_and_target(inputs)[0]
+
     def forward(self, inputs, training):
         """Run the graph with all that the loss and the metrics need."""
         images, _ = _images_and_target(inputs)
@@ -386,9 +390,7 @@ def _images_and_target(inputs):
 
 def _unpack(data, name="x"):
     """Images, targets or labels, and sample weights of a batch; images by their name in one."""
-    images, target, sample_weight = keras.utils.unpack_x_y_sample_weight(
-        tuple(data) if isinstance(data, list) and len(data) in (1, 2, 3) else data
-    )
+    images, target, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
     if isinstance(images, dict):
         # As TensorFlow Datasets gives them, with labels and much else beside.
         found = [key for key in ("image", "images") if key in images]

@@ -110,6 +110,19 @@ class CheckedFit:
         y = _targets(y, kwargs.get("sample_weight"))
         return super().evaluate(x, y, *args, **kwargs)
 
+    def call_inputs(self, inputs):
+        """Return what calling the model takes, of the inputs that `unpack` gives."""
+        return inputs
+
+    def check_first_batch(self, name, data):
+        """Raise a ValueError if arrays, or the first batch of a dataset, do not fit the model.
+
+        Args:
+            name: of the argument, for messages.
+            data: what `fit` takes; of an iterator a batch is lost.
+        """
+        self._checked(name, data)
+
     def _is_pair(self, data):
         """Whether a list is a pair of data and labels, as Keras itself takes tuples alone."""
         if not isinstance(data, list) or len(data) not in (2, 3):

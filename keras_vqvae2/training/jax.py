@@ -51,7 +51,7 @@ class TrainStep:
             _, _, batches = next(iter(iterator))
             batch = batches[0] if isinstance(batches, (list, tuple)) else next(batches)
             inputs, sample_weight = self.unpack(batch)
-            data_batch = (inputs, None, sample_weight)
+            data_batch = (self.call_inputs(inputs), None, sample_weight)
         super()._symbolic_build(iterator, data_batch)
 
     def _run(self, trainable, non_trainable, inputs, sample_weight, training):

@@ -47,7 +47,7 @@ class TrainStep:
             )
         inputs, sample_weight = self.unpack(data_batch)
         with strategy.scope():
-            self._symbolic_build(data_batch=(inputs, None, sample_weight))
+            self._symbolic_build(data_batch=(self.call_inputs(inputs), None, sample_weight))
 
     def _forward(self, inputs, training):
         return run_on_batch(lambda batch: self.forward(batch, training=training), inputs)

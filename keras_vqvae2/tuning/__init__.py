@@ -3,7 +3,7 @@
 from keras_vqvae2.tuning.guarded import GuardedHyperModel
 from keras_vqvae2.tuning.hyper_priors import HyperHierarchicalPrior, HyperPixelCNN
 from keras_vqvae2.tuning.hyper_vqvae2 import HyperVQVAE2
-from keras_vqvae2.tuning.search import TUNERS, make_tuner, role
+from keras_vqvae2.tuning.search import TUNERS, SearchFailed, make_tuner, role
 from keras_vqvae2.tuning.trials import TrialRecord, draw_trials, read_trials, trials_table
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "HyperHierarchicalPrior",
     "HyperPixelCNN",
     "HyperVQVAE2",
+    "SearchFailed",
     "TrialRecord",
     "draw_trials",
     "make_tuner",

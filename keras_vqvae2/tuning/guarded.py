@@ -38,6 +38,12 @@ class GuardedHyperModel(keras_tuner.HyperModel, abc.ABC):
         self.max_parameters = max_parameters
         self.max_memory = max_memory
         self.seed = seed
+        self.execution = 0  # of a trial that trains several times: which one this is
+
+    @property
+    def execution_seed(self):
+        """The seed of this execution of a trial; None without a seed."""
+        return None if self.seed is None else self.seed + self.execution
 
     @property
     @abc.abstractmethod
@@ -140,7 +146,7 @@ class GuardedHyperModel(keras_tuner.HyperModel, abc.ABC):
             A compiled model.
         """
         if self.seed is not None:
-            keras.utils.set_random_seed(self.seed)
+            keras.utils.set_random_seed(self.execution_seed)
         model = self.make_model(self.architecture(hp))
         self._compile(hp, model)
         # A checkpoint is loaded into what exists: a promoted trial goes on with its optimizer.
@@ -176,6 +182,39 @@ class GuardedHyperModel(keras_tuner.HyperModel, abc.ABC):
         logs = {name: values[-1] for name, values in history.history.items()}
         self.check_result(model, history.epoch[-1] + 1, logs)
         return history
+
+    def check_search(self, data, validation_data, args, kwargs):
+        """Raise a ValueError for arguments of a search that would let every trial fail.
+
+        Args:
+            data: the first argument of `search`.
+            validation_data: of `search`.
+            args: further arguments of `search` by position.
+            kwargs: further arguments of `search` by name.
+        """
+        if args or (refused := {"y", "validation_split", "batch_size"} & set(kwargs)):
+            received = f"{len(args)} more arguments" if args else ", ".join(sorted(refused))
+            raise ValueError(
+                "`search` takes its data as one argument, labels with it, and `validation_data`; "
+                f"a batch is searched or the data's own. Received: {received}"
+            )
+        if validation_data is None:
+            raise ValueError(
+                "`validation_data` must be given: objectives look at it. "
+                "Received: validation_data=None"
+            )
+        hp = keras_tuner.HyperParameters()
+        training = self.training(hp)
+        try:
+            model = self.make_model(self.architecture(hp))
+        except ValueError:
+            return  # The first values of a space may be impossible: they fail their own trial.
+        for name, batches in zip(
+            ("data", "validation_data"),
+            self.datasets(data, validation_data, training),
+            strict=True,
+        ):
+            model.check_first_batch(name, batches)
 
     def _check_ceilings(self, model, batch_size):
         count = model.count_params()

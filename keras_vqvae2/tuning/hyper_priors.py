@@ -50,7 +50,7 @@ class _HyperPrior(GuardedHyperModel):
                 data.directory,
                 training["batch_size"],
                 shuffle=True,
-                seed=self.seed or 0,
+                seed=self.execution_seed or 0,
                 with_labels=data.with_labels,
             )
         return data, validation_data

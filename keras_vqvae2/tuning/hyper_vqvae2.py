@@ -112,7 +112,7 @@ class HyperVQVAE2(GuardedHyperModel):
             `ImageBatches` to train on, shuffled and augmented, and to validate on.
         """
         return (
-            ImageBatches(data, shuffle=True, seed=self.seed or 0, **training),
+            ImageBatches(data, shuffle=True, seed=self.execution_seed or 0, **training),
             ImageBatches(validation_data, training["batch_size"]),
         )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import keras_tuner
 
+from keras_vqvae2 import checks
 from keras_vqvae2.tuning.trials import OUTCOME_FILE, read_trial
 
 # By which Hyperband divides the trials from round to round.
@@ -41,6 +42,7 @@ def make_tuner(
     epochs=10,
     total_epochs=None,
     space=None,
+    executions_per_trial=1,
     seed=0,
     report=None,
 ):
@@ -60,6 +62,8 @@ def make_tuner(
         epochs: of a trial at most. Pass them to `search` too; Hyperband takes them from here.
         total_epochs: instead of `trials`: at most so many trials that all together train so many
             epochs; Hyperband repeats its schedule as often as fits, at least once.
+        executions_per_trial: how often each trial trains, each time from a seed of its own; its
+            score is the mean.
         space: dictionary from the name of a hyperparameter to the list of values to choose from,
             which replaces that part of the space; None for the whole space.
         seed: integer of at least 0, of the values that are tried.
@@ -100,6 +104,7 @@ def make_tuner(
         "directory": os.path.dirname(os.path.abspath(directory)),
         "project_name": os.path.basename(os.path.abspath(directory)),
         "hypermodel": hypermodel,
+        "executions_per_trial": checks.positive_int("executions_per_trial", executions_per_trial),
         "report": report,
     }
     if tuner == "hyperband":
@@ -142,12 +147,39 @@ def _restricted(hypermodel, space):
     return hyperparameters
 
 
+class SearchFailed(ValueError):
+    """The error of a search without a successful trial."""
+
+
 class _Outcomes:
     """The part of a tuner that lets trials fail alone, and writes and reports their outcomes."""
 
     def __init__(self, *args, report=None, **kwargs):
         self._report = report or (lambda record: None)
         super().__init__(*args, **kwargs)
+
+    def search(self, data, *args, validation_data=None, **kwargs):
+        """Search as `keras_tuner.Tuner.search` does, and fail if no trial succeeded.
+
+        Args:
+            data: what `hypermodel.datasets` takes.
+            *args: must be left out.
+            validation_data: what `hypermodel.datasets` takes.
+            **kwargs: of `keras_tuner.Tuner.search`.
+
+        Raises:
+            ValueError: before any trial, if an argument would let every trial fail.
+            SearchFailed: after all of them, if each has failed, with their reasons.
+        """
+        self.hypermodel.check_search(data, validation_data, args, kwargs)
+        super().search(data, *args, validation_data=validation_data, **kwargs)
+        trials = self.oracle.trials.values()
+        if role() != "worker" and trials and not any(t.status == "COMPLETED" for t in trials):
+            records = [read_trial(self.get_trial_dir(trial.trial_id)) for trial in trials]
+            reasons = sorted({str(record.reason) for record in records})
+            raise SearchFailed(
+                f"All {len(records)} trials in {self.project_dir} have failed: {'; '.join(reasons)}"
+            )
 
     def _populate_initial_space(self):
         # KerasTuner builds the first values of the space: impossible ones would end it here.
@@ -176,12 +208,20 @@ class _Outcomes:
         self._tell(trial)
 
     def run_trial(self, trial, *args, **kwargs):
+        self.hypermodel.execution = 0
         try:
             return super().run_trial(trial, *args, **kwargs)
         except Exception as error:
             expected = isinstance(error, keras_tuner.errors.FailedTrialError)
             self._reason = str(error) if expected else f"{type(error).__name__}: {error}"
             raise
+
+    def _build_and_fit_model(self, trial, *args, **kwargs):
+        # Of several executions of a trial each has a seed of its own.
+        try:
+            return super()._build_and_fit_model(trial, *args, **kwargs)
+        finally:
+            self.hypermodel.execution += 1
 
     def _try_run_and_update_trial(self, trial, *args, **kwargs):
         # KerasTuner's own prints a traceback for each failed trial, and lets a trial fail whose
