@@ -6,6 +6,7 @@ import pytest
 
 import keras_vqvae2 as kv
 from keras_vqvae2.cli.config import SIZES, WIRINGS, Config, flat, nested, read_options
+from keras_vqvae2.sampling import SamplingOptions
 
 
 def test_a_saved_config_comes_back_equal(tmp_path):
@@ -42,8 +43,10 @@ def test_fields_are_given_nested_or_flat():
 
 def test_parts_are_passed_on_whole():
     config = Config.create("tiny", image_size=16, top_k=3)
-    assert dict(**config.sampling) == {"temperature": 1.0, "top_k": 3, "top_p": None}
-    assert dict(**config.data) == {"name": "emoji32", "image_size": (16, 16)}
+    expected = {"temperature": 1.0, "top_k": 3, "top_p": None, "guidance": 1.0}
+    assert dict(**config.sampling) == expected
+    keys = {"image_key": None, "label_key": None, "skip_damaged": False}
+    assert dict(**config.data) == {"name": "emoji32", "image_size": (16, 16), **keys}
     options = dict(**config.vqvae)["quantizer_options"]
     assert options == {"metric": "euclidean", "gradient": "straight_through"}
 
@@ -56,11 +59,9 @@ def test_parts_are_passed_on_whole():
         ("augmentation", kv.extract_codes),
         ("passes", kv.extract_codes),
         ("vqvae", kv.VQVAE2),
-        ("prior", kv.HierarchicalPrior),
+        ("prior", kv.PixelCNN),
         ("codes", kv.CodeBatches),
-        ("sampling", kv.ImageGenerator.generate),
-        ("sampling", kv.ImageGenerator.complete),
-        ("sampling", kv.evaluation.score_samples),
+        ("sampling", SamplingOptions),
     ],
 )
 def test_the_fields_of_a_part_are_arguments(part, function):

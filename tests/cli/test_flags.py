@@ -20,16 +20,17 @@ CONFIG_FLAGS = """
 --config --size --wiring
 --run-dir --seed --tensorboard --no-tensorboard --cosine-decay --no-cosine-decay
 --dataset --data-dir --image-size --train-split --validation-split --batch-size
+--image-key --label-key --skip-damaged --no-skip-damaged
 --flip --no-flip --shift --code-noise --code-passes
 --filters --num-residual-blocks --residual-filters --num-levels --embedding-dim --num-embeddings
 --decay --commitment-cost --condition-on-coarser --no-condition-on-coarser
---reconstruction-loss --codebook-metric --codebook-gradient
+--reconstruction-loss --upsampling --codebook-metric --codebook-gradient
 --vqvae-epochs --decoder-epochs --vqvae-learning-rate
 --prior-filters --prior-blocks --prior-dropout --prior-two-stream --no-prior-two-stream
---prior-attention-blocks --prior-conditioning-blocks --prior-label-smoothing --prior-ema
+--prior-attention-blocks --prior-conditioning-blocks --prior-label-smoothing --prior-ema --prior-label-dropout
 --prior-precision --conditional --no-conditional --prior-epochs --prior-learning-rate
 --patience --allow-collapse --no-allow-collapse
---num-samples --temperature --top-k --top-p
+--num-samples --temperature --top-k --top-p --guidance
 """
 OWN_FLAGS = {
     "demo": "--distribute --epochs",

@@ -98,10 +98,59 @@ def test_the_table_and_the_picture_show_the_trials(mixed, tmp_path):
     assert pixels.std() > 10
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"validation_data": None}, "`validation_data` must be given"),
+        ({"validation_split": 0.2}, "takes its data as one argument.*Received: validation_split"),
+        ({"y": np.zeros(16)}, "takes its data as one argument.*Received: y"),
+        ({"batch_size": 8}, "a batch is searched.*Received: batch_size"),
+        ({"data": TRAIN[:, :4]}, r"`data` must have the shape \[B, 8, 8, 1\]"),
+        ({"validation_data": VALIDATION[:, :, :4]}, "`validation_data` must have the shape"),
+        ({"data": "train"}, "Received"),
+    ],
+)
+def test_arguments_are_checked_before_the_first_trial(tmp_path, arguments, message):
+    begun = []
+    tuner = tuning.make_tuner(
+        vqvae_space(), tmp_path / "search", trials=2, space=TINY, report=begun.append
+    )
+    data = arguments.pop("data", TRAIN)
+    with pytest.raises(ValueError, match=message):
+        tuner.search(data, **{"validation_data": VALIDATION, "verbose": 0, **arguments})
+    assert begun == []
+
+
+def test_each_execution_of_a_trial_has_a_seed_of_its_own(tmp_path):
+    space = {**TINY, "decay": [0.9], "commitment_cost": [0.25], "filters": [4]}
+    hypermodel, losses = vqvae_space(), []
+    fit = hypermodel.fit
+
+    def recorded(*args, **kwargs):
+        history = fit(*args, **kwargs)
+        losses.append(history.history["loss"][0])
+        return history
+
+    hypermodel.fit = recorded
+    tuner = tuning.make_tuner(
+        hypermodel, tmp_path / "search", trials=1, space=space, executions_per_trial=2
+    )
+    run(tuner)
+    assert len(losses) == 2
+    assert losses[0] != losses[1]
+    again = vqvae_space()
+    model = again.build(tuner.oracle.get_best_trials()[0].hyperparameters)
+    data, _ = again.datasets(TRAIN, VALIDATION, {"batch_size": 8, "flip": False, "shift": 0})
+    first = model.fit(data, verbose=0).history["loss"][0]
+    assert first == losses[0], "the first execution is that of a search with one"
+
+
 def test_memory_has_a_ceiling_too(tmp_path):
     space = {**TINY, "filters": [64]}
     hypermodel = vqvae_space(max_memory=0.5)
-    run(tuning.make_tuner(hypermodel, tmp_path / "search", trials=1, space=space))
+    tuner = tuning.make_tuner(hypermodel, tmp_path / "search", trials=1, space=space)
+    with pytest.raises(tuning.SearchFailed, match="All 1 trials .* over the ceiling of 0.5 MiB"):
+        run(tuner)
     (record,) = tuning.read_trials(tmp_path / "search")
     assert "MiB to train in batches of 8, over the ceiling of 0.5 MiB." in record.reason
     assert record.parameters is None
