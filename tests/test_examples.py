@@ -20,6 +20,7 @@ MAX_LINES = {
     "train_classifiers.py": 45,
     "train_presets.py": 110,
     "tuning.py": 40,
+    "vqvae2_in_one_file.py": 250,
 }
 
 
