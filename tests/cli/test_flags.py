@@ -27,7 +27,8 @@ CONFIG_FLAGS = """
 --reconstruction-loss --upsampling --codebook-metric --codebook-gradient
 --vqvae-epochs --decoder-epochs --vqvae-learning-rate
 --prior-filters --prior-blocks --prior-dropout --prior-two-stream --no-prior-two-stream
---prior-attention-blocks --prior-conditioning-blocks --prior-label-smoothing --prior-ema --prior-label-dropout
+--prior-attention-blocks --prior-conditioning-blocks --prior-label-smoothing
+--prior-label-dropout --prior-ema
 --prior-precision --conditional --no-conditional --prior-epochs --prior-learning-rate
 --patience --allow-collapse --no-allow-collapse
 --num-samples --temperature --top-k --top-p --guidance
