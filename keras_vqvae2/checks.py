@@ -225,8 +225,8 @@ def labels(value, num_classes, batch_size, name="labels", optional=False):
         if optional:
             return np.full(positive_int("num_samples", batch_size), -1, np.int32)
         raise ValueError(
-            f"`{name}` must be given: this model was built with num_classes={num_classes} and "
-            f"label_dropout=0. Received: {name}=None"
+            f"`{name}` must be given: this model was built with num_classes={num_classes}. "
+            f"Received: {name}=None"
         )
     array = np.asarray(value)
     if array.ndim == 0:

@@ -29,7 +29,7 @@ ORDER = [
 ]
 # The modules of the program in the same way; those of one place do not know each other.
 PROGRAM = [
-    {"run_folder", "options"},
+    {"run_folder", "config_parts"},
     {"config", "progress", "tables"},
     {"run", "flags", "fitting"},
     {"train_vqvae", "extract_codes", "train_prior", "tune", "generate", "reconstruct", "complete"}
@@ -128,6 +128,15 @@ def test_nothing_is_pickled(path):
     text = path.read_text()
     assert "allow_pickle=True" not in text
     assert "safe_mode" not in text, "Keras's default refuses code in a file"
+
+
+def test_no_two_modules_share_a_stem():
+    stems = [path.stem for path in FILES if path.name != "__init__.py"]
+    assert sorted(set(stems)) == sorted(stems)
+
+
+def test_few_files_stand_at_the_top():
+    assert len(list(PACKAGE.glob("*.py"))) <= 9
 
 
 REFUSE = """

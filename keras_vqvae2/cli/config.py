@@ -12,7 +12,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import ValidationError
 
-from keras_vqvae2.cli.options import (
+from keras_vqvae2.cli.config_parts import (
     AugmentationOptions,
     AverageOptions,
     CodeOptions,

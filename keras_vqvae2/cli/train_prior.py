@@ -116,10 +116,11 @@ def _callbacks(config, vqvae, priors, workers):
 
 def _in_float32(priors):
     """The same weights in a prior that computes in float32: cached and plain samples are equal."""
-    copy = kv.HierarchicalPrior(
+    levels = [
         type(prior).from_config({**prior.get_config(), "dtype": "float32"})
         for prior in priors.level_priors
-    )
+    ]
+    copy = kv.HierarchicalPrior(levels, priors.label_names)
     copy.set_weights(priors.get_weights())
     copy.compile()
     copy.optimizer.build(copy.trainable_variables)  # which is saved with the model

@@ -11,8 +11,8 @@ class NearestConv2D(keras.layers.Conv2DTranspose):
     A transposed convolution whose kernel is learned whole may treat the four pixels that come of
     one in four different ways, which shows as a pattern of dots. Here they share the taps of one
     3x3 kernel. Neither the repeated map nor its nine taps a pixel are computed: repeating and
-    convolving by `k` is the transposed convolution with stride 2 and the 4x4 kernel `k * 1`, `k`
-    flipped and convolved with a 2x2 square of ones, at 16/36 of the products.
+    convolving by `k` is the transposed convolution with stride 2 and a 4x4 kernel, `k` convolved
+    with a 2x2 square of ones, at 16/36 of the products.
 
     Args:
         filters: channels of the output.
@@ -55,7 +55,7 @@ class NearestConv2D(keras.layers.Conv2DTranspose):
 
     def _wide_kernel(self):
         """The 4x4 kernel of the transposed convolution, `[4, 4, filters, C]`."""
-        kernel = ops.flip(self.kernel, axis=(0, 1))
+        kernel = self.kernel  # flipped already, as transposed convolutions keep theirs
         for axis in (0, 1):
             before, after = [(0, 0)] * 4, [(0, 0)] * 4
             before[axis], after[axis] = (1, 0), (0, 1)

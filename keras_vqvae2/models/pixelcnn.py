@@ -331,10 +331,7 @@ class PixelCNN(KeptArguments, TrainStep, CheckedFit, keras.Model):
         if not isinstance(inputs, dict) or set(self._input_keys) - set(inputs):
             expected = ", ".join(repr(key) for key in self._input_keys)
             got = sorted(inputs) if isinstance(inputs, dict) else type(inputs).__name__
-            raise ValueError(
-                f"`{name}` must be a dictionary with {expected}, of a model with a condition. "
-                f"Received: {got}"
-            )
+            raise ValueError(f"`{name}` must be a dictionary with {expected}. Received: {got}")
         codes = checks.codes(inputs["codes"], self.code_shape, self.num_embeddings)
         self._check_condition(
             inputs.get("context") if self.context_shape else None,

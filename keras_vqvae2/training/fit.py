@@ -12,19 +12,20 @@ class CheckedFit:
     """`compile`, `fit` and `evaluate` that refuse what the model would not do.
 
     The model gives `check_data(batch, name)`, which raises a ValueError for arrays, or for the
-    first batch of a dataset, that do not fit it; and in `own_loss` a sentence on what it learns by.
+    first batch of a dataset, that do not fit it; and in `own_loss` a sentence on what it learns by,
+    where that is its own.
     """
 
-    own_loss = "it learns by its own"
+    own_loss = None
     takes_lists = False  # whether a list may be its data, and not a pair of data and labels
 
     def compile(self, optimizer="adam", loss=None, loss_weights=None, *args, **kwargs):
-        """Configure the training as `keras.Model.compile` does, with the model's own loss.
+        """Configure the training as `keras.Model.compile` does.
 
         Args:
             optimizer: of `keras.Model.compile`.
-            loss: must be left out.
-            loss_weights: must be left out.
+            loss: must be left out of a model with a loss of its own.
+            loss_weights: as `loss`.
             *args: of `keras.Model.compile`.
             **kwargs: of `keras.Model.compile`.
 
@@ -32,12 +33,12 @@ class CheckedFit:
             ValueError: if a loss is given.
         """
         for name, value in (("loss", loss), ("loss_weights", loss_weights)):
-            if value is not None:
+            if value is not None and self.own_loss is not None:
                 raise ValueError(
                     f"`{name}` must be left out of a {type(self).__name__}'s `compile`: "
                     f"{self.own_loss}. Received: {name}={value!r}"
                 )
-        super().compile(optimizer, None, None, *args, **kwargs)
+        super().compile(optimizer, loss, loss_weights, *args, **kwargs)
 
     def compile_from_config(self, config):
         """Compile a loaded model as it was: Keras leaves that to a class with its own `compile`."""

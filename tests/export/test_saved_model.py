@@ -108,7 +108,7 @@ def answers(exported, signatures):
         for key in signature.inputs
     }
     np.savez(folder / "inputs.npz", **inputs)
-    command = [sys.executable, "-c", CLEAN_PROCESS, str(folder), str(Path(__file__).parent)]
+    command = [sys.executable, "-c", CLEAN_PROCESS, str(folder), str(Path(__file__).parents[1])]
     subprocess.run(command, check=True, timeout=300)
     outputs = np.load(folder / "outputs.npz")
 

@@ -21,8 +21,9 @@ def test_nearest_is_repeating_and_convolving(activation):
     plain = keras.layers.Conv2D(6, 3, padding="same", activation=activation)
     repeated = X.repeat(2, axis=1).repeat(2, axis=2)
     plain.build(repeated.shape)
-    # A transposed convolution keeps its kernel as [height, width, outputs, inputs].
-    plain.set_weights([np.swapaxes(layer.get_weights()[0], 2, 3), layer.get_weights()[1]])
+    # A transposed convolution keeps its kernel flipped, as [height, width, outputs, inputs].
+    kernel, bias = layer.get_weights()
+    plain.set_weights([np.swapaxes(kernel[::-1, ::-1], 2, 3), bias])
     np.testing.assert_allclose(layer(X), plain(repeated), atol=1e-5)
 
 

@@ -218,7 +218,7 @@ def test_a_prior_that_cannot_be_guided_says_so():
     with pytest.raises(ValueError, match="`guidance` must be 1.*label_dropout.*guidance=2.0"):
         model.sample(1, labels=0, guidance=2.0)
     with pytest.raises(
-        ValueError, match="num_classes=2 and label_dropout=0. Received: labels=None"
+        ValueError, match="`labels` must be given.*num_classes=2. Received: labels=None"
     ):
         model.sample(1)
     with pytest.raises(ValueError, match=r"`labels` must lie in \[0, 2\)"):

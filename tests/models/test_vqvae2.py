@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_vqvae2.layers import NearestConv2D
 from keras_vqvae2.models import VQVAE2, HierarchicalPrior
 
 
@@ -246,14 +247,22 @@ def masked_taps(model):
     return missing
 
 
-def test_the_default_is_of_the_specified_size():
-    vqvae = VQVAE2()
+@pytest.mark.parametrize("upsampling", ["transposed", "nearest"])
+def test_the_default_is_of_the_specified_size(upsampling):
+    vqvae = VQVAE2(upsampling=upsampling)
     assert vqvae.code_shapes == ((4, 4), (8, 8))
     assert vqvae.num_embeddings == (512, 512)
     assert [tuple(x.shape[1:]) for x in vqvae.encoder.outputs] == [(4, 4, 64), (8, 8, 64)]
     prior = HierarchicalPrior.from_vqvae(vqvae)
     priors = [p.count_params() + masked_taps(p) for p in prior.level_priors]
-    sizes = [vqvae.encoder.count_params(), vqvae.decoder.count_params(), *priors]
+    decoder = vqvae.decoder.count_params()
+    if upsampling == "nearest":
+        # Its kernels have 9 taps where the specified transposed ones have 16.
+        layers = [layer for decoder_ in vqvae._decoders for layer in decoder_.layers]
+        upsampled = [layer for layer in layers if isinstance(layer, NearestConv2D)]
+        assert len(upsampled) == 3
+        decoder += sum(7 * layer.kernel.shape[2] * layer.kernel.shape[3] for layer in upsampled)
+    sizes = [vqvae.encoder.count_params(), decoder, *priors]
     for size, specified in zip(sizes, (3e6, 3e6, 8e6, 8e6), strict=True):
         assert abs(size / specified - 1) < 0.1
     assert abs(sum(sizes) / 22e6 - 1) < 0.1
