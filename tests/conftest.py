@@ -1,5 +1,6 @@
 """What all tests share: the backend they run on, and the data that is not part of the project."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -15,6 +16,19 @@ import keras
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+# What the libraries hold is no garbage: looking through it again and again took a tenth of the time.
+gc.collect()
+gc.freeze()
+gc.set_threshold(100_000, 20, 100)
+# OpenVINO's converter then reports its use to nobody, which takes processes and seconds.
+os.environ.setdefault("CI", "true")
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+
+    # Tiny graphs run a few times: optimizing them takes longer than running them. Those that are
+    # exported are optimized as a server does, see `export/conftest.py`.
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
 def pytest_report_header():
