@@ -17,7 +17,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-# What the libraries hold is no garbage: looking through it again and again took a tenth of the time.
+# What the libraries hold is no garbage: to look through it again and again takes a tenth of all
+# the time.
 gc.collect()
 gc.freeze()
 gc.set_threshold(100_000, 20, 100)
