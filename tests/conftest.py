@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 # the time.
 gc.collect()
 gc.freeze()
-gc.set_threshold(100_000, 20, 100)
+gc.set_threshold(20_000, 20, 20)
 # OpenVINO's converter then reports its use to nobody, which takes processes and seconds.
 os.environ.setdefault("CI", "true")
 if keras.backend.backend() == "tensorflow":

@@ -261,6 +261,12 @@ def as_image_data(data):
     """Return `ImageData` as it is, an array or a pair `(images, labels)` as `ImageData`."""
     if isinstance(data, ImageData):
         return data
+    if hasattr(data, "element_spec") or hasattr(data, "__next__"):
+        raise ValueError(
+            "`data` must be ImageData, as `load` gives it, an array, or a pair (images, labels); "
+            "of an iterator or a tf.data.Dataset put the batches together first. "
+            f"Received: a {type(data).__name__}"
+        )
     if isinstance(data, tuple) and len(data) == 2:
         return ImageData.from_arrays(*data)
     return ImageData.from_arrays(data)

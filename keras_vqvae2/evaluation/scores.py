@@ -60,7 +60,8 @@ def score_samples(
           training images lie nearer to them than real images do.
 
     Raises:
-        ValueError: if a set is too small, see `precision_recall`.
+        ValueError: if a set is too small, see `precision_recall`, or its classes are named
+            otherwise than the model's.
 
     Example:
 
@@ -70,6 +71,12 @@ def score_samples(
     ```
     """
     conditional = model.num_classes is not None
+    for data in (reference, held_out, train) if model.label_names else ():
+        if data.label_names and tuple(data.label_names) != model.label_names:
+            raise ValueError(
+                f"The images of {data.name}/{data.split} must have the classes that the model has "
+                f"learned: {model.label_names}. Received: {tuple(data.label_names)}"
+            )
     options = {**dataclasses.asdict(SamplingOptions()), **model.sampling, **options}
     labels = held_out.labels if conditional else None
     real = held_out.images[:]

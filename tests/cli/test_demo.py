@@ -166,6 +166,28 @@ def test_samples_follow_seed_and_label(copy):
     assert samples("--seed", 1, "--label", "0") == first != before
 
 
+def test_the_names_of_the_classes_go_with_the_prior(pictures, copy, tmp_path, capsys):
+    """The folder of the images may have gone, or have got another class in front of the others."""
+    before = (copy / "samples.png").read_bytes()
+    file = copy / "config.json"
+    config = json.loads(file.read_text())
+    config["data"]["name"] = str(tmp_path / "gone")
+    file.write_text(json.dumps(config))
+    assert command("generate", "--run-dir", copy, "--seed", 1, "--label", "square") == 0
+    expected = (copy / "samples.png").read_bytes()
+    assert expected != before
+    shutil.copytree(pictures, tmp_path / "gone")
+    for split in ("train", "validation"):
+        folder = tmp_path / "gone" / split
+        shutil.copytree(folder / "disc", folder / "a new class")
+    assert command("generate", "--run-dir", copy, "--seed", 1, "--label", "square") == 0
+    assert (copy / "samples.png").read_bytes() == expected
+    capsys.readouterr()
+    message = refusal(capsys, "complete", "--run-dir", copy)
+    assert "must have the classes that the prior has learned: ('disc', 'square')" in message
+    assert "Received: ('a new class', 'disc', 'square')" in message
+
+
 def test_completions_keep_what_is_not_hidden(copy, capsys):
     """With nothing of the lower half known, the upper half of the codes stays in all four."""
     assert command("complete", "--run-dir", copy, "--hide", "bottom", "--num-samples", 3) == 0

@@ -104,6 +104,17 @@ def test_batches_may_be_dictionaries_as_tensorflow_datasets_gives_them(fitted):
         fitted.encode(tf.data.Dataset.from_tensor_slices(CLEAN).batch(8))
 
 
+@pytest.mark.parametrize("kind", ["tf.data", "generator"])
+def test_codes_are_extracted_of_arrays_alone(fitted, tmp_path, kind):
+    if kind == "generator":
+        data = (batch for batch in [CLEAN])
+    else:
+        data = pytest.importorskip("tensorflow").data.Dataset.from_tensor_slices(CLEAN).batch(8)
+    with pytest.raises(ValueError, match="`data` must be ImageData.*put the batches together"):
+        extract_codes(fitted, data, tmp_path / "codes")
+    assert not (tmp_path / "codes").exists()
+
+
 def test_a_generator_is_no_array(fitted):
     with pytest.raises(ValueError, match="`images` must be an array, not a dataset.*generator"):
         fitted.encode(batch for batch in [CLEAN])
