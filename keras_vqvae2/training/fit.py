@@ -16,7 +16,7 @@ class CheckedFit:
     where that is its own.
     """
 
-    own_loss = None
+    own_loss: str | None = None
     takes_lists = False  # whether a list may be its data, and not a pair of data and labels
 
     def compile(self, optimizer="adam", loss=None, loss_weights=None, *args, **kwargs):
