@@ -56,6 +56,6 @@ $(STAMP): pyproject.toml
 		echo 'tensorflow; sys_platform == "never"' > $(VENV)/overrides.txt; \
 	else wheel='tensorflow'; fi; \
 	echo "Installing with $$wheel"; \
-	$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --override $(VENV)/overrides.txt \
+	$(BIN)/python -m uv pip install --quiet --compile-bytecode --python $(BIN)/python --override $(VENV)/overrides.txt \
 		--editable '.[test,jax]' "$$wheel>=2.18"
 	touch $@
