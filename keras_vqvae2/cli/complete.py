@@ -6,7 +6,6 @@ from keras_vqvae2.cli.flags import config_command
 from keras_vqvae2.cli.progress import progress
 from keras_vqvae2.cli.run import (
     begin,
-    check_classes,
     load_generator,
     load_split,
     save_picture,
@@ -55,7 +54,7 @@ def complete(config, hide="bottom"):
 
     generator = load_generator(config)
     data = load_split(config, "validation")
-    check_classes(generator.prior, data)
+    generator.prior.check_classes(data)
     known = ~_part(hide, *data.image_shape[:2])
     rows = spread(data, min(config.num_samples, NUM_IMAGES))
     images = data.images[rows]

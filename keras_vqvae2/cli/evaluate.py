@@ -10,7 +10,6 @@ from keras_vqvae2.cli.progress import console, progress
 from keras_vqvae2.cli.run import (
     SPLITS,
     begin,
-    check_classes,
     load_codes,
     load_generator,
     load_split,
@@ -73,7 +72,7 @@ def evaluate(config, samples=False, reference=None, held_out=None, extractor="au
 
     generator = load_generator(config)
     for split in SPLITS:
-        check_classes(generator.prior, load_split(config, split))
+        generator.prior.check_classes(load_split(config, split))
     scored = _scored_splits(config, reference, held_out) if samples else None
     extractor = kv.evaluation.load_extractor(extractor, config.data.name) if samples else None
     vqvae, size = generator.vqvae, config.batch_size

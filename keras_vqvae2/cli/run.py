@@ -323,24 +323,6 @@ def example_labels(priors, count, label=None):
     )
 
 
-def check_classes(priors, data):
-    """Raise a ValueError if images have other classes than those that a prior has learned.
-
-    Args:
-        priors: the `HierarchicalPrior`.
-        data: `ImageData`.
-    """
-    if priors.num_classes is None:
-        return
-    learned = priors.label_names or priors.num_classes
-    given = data.label_names if priors.label_names and data.label_names else data.num_classes
-    if given is None or (type(given) is type(learned) and given != learned):
-        raise ValueError(
-            f"The images of {data.name} must have the classes that the prior has learned: "
-            f"{learned}. Received: {given}"
-        )
-
-
 def spread(data, count):
     """Return the places of some of a dataset's images, evenly spread: neighbours are often alike.
 

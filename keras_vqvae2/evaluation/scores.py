@@ -71,12 +71,8 @@ def score_samples(
     ```
     """
     conditional = model.num_classes is not None
-    for data in (reference, held_out, train) if model.label_names else ():
-        if data.label_names and tuple(data.label_names) != model.label_names:
-            raise ValueError(
-                f"The images of {data.name}/{data.split} must have the classes that the model has "
-                f"learned: {model.label_names}. Received: {tuple(data.label_names)}"
-            )
+    for data in (reference, held_out, train):
+        model.prior.check_classes(data)
     options = {**dataclasses.asdict(SamplingOptions()), **model.sampling, **options}
     labels = held_out.labels if conditional else None
     real = held_out.images[:]

@@ -277,6 +277,26 @@ class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
         labels = checks.label_numbers(labels, self.label_names)
         return checks.labels(labels, self.num_classes, batch_size, optional=self.labels_optional)
 
+    def check_classes(self, data):
+        """Raise a ValueError if images have other classes than those that the prior has learned.
+
+        Args:
+            data: `ImageData`. Without names it may lack some of the classes.
+        """
+        if self.num_classes is None:
+            return
+        if self.label_names and data.label_names:
+            learned, given = self.label_names, tuple(data.label_names)
+            fits = given == learned
+        else:
+            learned, given = self.num_classes, data.num_classes
+            fits = given is not None and given <= learned
+        if not fits:
+            raise ValueError(
+                f"The images of {data.name} must have the classes that the prior has learned: "
+                f"{learned}. Received: {given}"
+            )
+
     def check_codes(self, codes):
         """Return codes as a tuple of int32 arrays, or raise a ValueError for wrong ones."""
         return checks.levels(codes, self.code_shapes, self.num_embeddings, self.level_names)

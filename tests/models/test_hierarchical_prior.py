@@ -1,4 +1,5 @@
 import itertools
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -392,3 +393,16 @@ def test_wrong_codes_and_labels_are_named(prior):
         prior.sample(0, labels=1)
     with pytest.raises(ValueError, match="`num_samples` must be an integer"):
         prior.sample(-1, labels=1)
+
+
+def test_images_without_names_may_lack_a_class_and_have_no_further_one(prior):
+    """Of numbered classes a small split may not have the last; the prior here knows two."""
+
+    def data(num_classes, label_names=None):
+        return SimpleNamespace(name="few", num_classes=num_classes, label_names=label_names)
+
+    for fitting in (data(1), data(2), data(2, ("cat", "dog"))):
+        prior.check_classes(fitting)
+    for other in (data(3), data(None)):
+        with pytest.raises(ValueError, match="images of few must have the classes.*2. Received"):
+            prior.check_classes(other)
