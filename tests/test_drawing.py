@@ -24,6 +24,19 @@ def test_floats_are_rounded_and_clipped():
     np.testing.assert_array_equal(picture.ravel(), [0, 1, 255, 255])
 
 
+def test_each_row_of_a_class_stands_beside_its_name():
+    images = np.random.default_rng(0).integers(0, 256, (5, 20, 20, 1), dtype=np.uint8)
+    picture = drawing.named_rows(images, ["one", "much longer"], padding=2)
+    plain = drawing.grid(images, columns=3, padding=2)
+    assert picture.shape[0] == plain.shape[0] and picture.shape[2] == 3
+    margin = picture.shape[1] - plain.shape[1]
+    np.testing.assert_array_equal(picture[:, margin:], np.repeat(plain, 3, axis=-1))
+    ink = [(rows[:, :margin] < 128).any(axis=(0, 2)).sum() for rows in (picture[:22], picture[22:])]
+    assert 0 < ink[0] < ink[1]  # names of another length, each in its row
+    with pytest.raises(ValueError, match="`names` must be at least one, and no more than the"):
+        drawing.named_rows(images, [])
+
+
 def test_a_reconstruction_lies_beside_its_original():
     originals = np.arange(3, dtype=np.uint8).reshape(3, 1, 1, 1)
     picture = drawing.pairs(originals, originals + 100, columns=2, padding=0)

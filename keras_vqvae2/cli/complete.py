@@ -58,13 +58,12 @@ def complete(config, hide="bottom"):
     known = ~_part(hide, *data.image_shape[:2])
     rows = spread(data, min(config.num_samples, NUM_IMAGES))
     images = data.images[rows]
-    options = {"labels": None if generator.num_classes is None else data.labels[rows]}
-    options |= config.sampling
+    labels = None if generator.num_classes is None else data.labels[rows]
     completions = []
     for attempt in range(NUM_ATTEMPTS):
         with progress(f"completion {attempt + 1} of {NUM_ATTEMPTS}") as update:
             seed = config.seed + attempt
-            completed = generator.complete(images, known, seed=seed, callback=update, **options)
+            completed = generator.complete(images, known, labels, seed=seed, callback=update)
         completions.append(completed)
     hidden = np.where(known[:, :, None], images, HIDDEN_PIXEL)
     columns = np.stack([hidden, *completions, images], axis=1)  # [B, 6, H, W, C]

@@ -6,7 +6,7 @@ of their flags, flat.
 
 import json
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -85,8 +85,9 @@ class Config(Part, RunFolder, title="Run"):
         Args:
             size: a name in `SIZES`: "tiny" for tests, "small" for a CPU, "base" for the
                 specification's 22 M parameters.
-            **options: fields and their values; they win over the size. `wiring="best"` is how the
-                best combination of docs/quality.md is put together.
+            **options: fields and their values; they win over the size. `wiring="best"` puts the
+                parts together as the small size has them, the best way of docs/quality.md, and
+                `"specified"` as the others have them.
 
         Returns:
             A `Config`.
@@ -182,27 +183,30 @@ _BASE = {
     "prior_filters": 256,
     "prior_blocks": 16,
 }
-# The best combination of docs/quality.md.
-_BEST = {
-    "condition_on_coarser": True,
-    "codebook_metric": "cosine",
-    "prior_two_stream": True,
-    "prior_attention_blocks": 2,
-    "prior_conditioning_blocks": 2,
+# How the specification puts the parts together.
+_SPECIFIED = {
+    "condition_on_coarser": False,
+    "codebook_metric": "euclidean",
+    "prior_two_stream": False,
+    "prior_attention_blocks": (0,),
+    "prior_conditioning_blocks": 0,
 }
-# The small size is for a CPU: all three stages in a few minutes.
+# The small size, that of the defaults, is for a CPU: all three stages in a few minutes.
 SIZES = {"tiny": _TINY, "small": _defaults(_TINY), "base": _BASE}
-# How the parts are put together; any size may have either.
-WIRINGS = {"specified": _defaults(_BEST), "best": _BEST}
+# The defaults are the best of docs/quality.md. Any size may have either.
+WIRINGS = {"specified": _SPECIFIED, "best": _defaults(_SPECIFIED)}
+# What a size has where no wiring is named.
+_WIRING_OF = {"tiny": "specified", "small": "best", "base": "specified"}
 # Named groups of fields that a config can start from.
 STARTS: dict[str, dict[str, dict[str, Any]]] = {"size": SIZES, "wiring": WIRINGS}
 
 
-def flat(options: Mapping[str, Any] | Config) -> dict[str, Any]:
+def flat(options: Mapping[str, Any] | Config, before: Container[str] = ()) -> dict[str, Any]:
     """Return fields under the names of their flags, after those of a size or a wiring.
 
     Args:
         options: fields, nested or flat, and perhaps a `"size"` and a `"wiring"`; or a `Config`.
+        before: fields that are decided already, unless a wiring is named: a size brings its own.
 
     Returns:
         A dict from the names of flags to values.
@@ -216,13 +220,17 @@ def flat(options: Mapping[str, Any] | Config) -> dict[str, Any]:
     {'prior_filters': 8, 'seed': 1}
     """
     rest = dict(options)
+    names = {kind: rest.pop(kind, None) for kind in STARTS}
     started: dict[str, Any] = {}
-    for kind, named in STARTS.items():
-        name = rest.pop(kind, None)
+    for kind, name in names.items():
         if name is not None:
-            if name not in named:
-                raise ValueError(f"`{kind}` must be one of {', '.join(named)}. Received: {name}.")
-            started |= named[name]
+            if name not in STARTS[kind]:
+                known = ", ".join(STARTS[kind])
+                raise ValueError(f"`{kind}` must be one of {known}. Received: {name}.")
+            started |= STARTS[kind][name]
+    if names["size"] is not None and names["wiring"] is None:
+        own = WIRINGS[_WIRING_OF[names["size"]]]
+        started |= {field: value for field, value in own.items() if field not in before}
     return started | dict(_flattened(rest))
 
 

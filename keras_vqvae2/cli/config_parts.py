@@ -43,7 +43,7 @@ def _repeated(times: int) -> BeforeValidator:
     """Takes a number for a tuple of so many of it, and a list, as JSON has it, for a tuple."""
 
     def convert(value: Any) -> Any:
-        value = (value,) * times if isinstance(value, int) else value
+        value = (value,) * times if isinstance(value, (int, float)) else value
         return tuple(value) if isinstance(value, list) else value
 
     return BeforeValidator(convert)
@@ -66,7 +66,9 @@ class DataOptions(Part, title="Data"):
         None, "Height and width to crop and resize to: folders, TensorFlow Datasets."
     )
     image_key: str | None = option(None, "Name of the image in TensorFlow Datasets, as 'img'.")
-    label_key: str | None = option(None, "Name of the label there, as 'fine_label'.")
+    label_key: str | None = option(
+        None, "Name of the label there, as 'fine_label'; of emoji32 kind, group or style."
+    )
     skip_damaged: bool = option(False, "Leave out damaged pictures of a folder, and list them.")
 
 
@@ -103,7 +105,7 @@ class QuantizerOptions(Part, title="VQ-VAE-2"):
     """Of each `VectorQuantizer`."""
 
     flag_form = "codebook_{}"
-    metric: str = option("euclidean", "The nearest code's: or cosine.")
+    metric: str = option("cosine", "The nearest code's: or euclidean.")
     gradient: str = option("straight_through", "What passes the quantizers backwards: or rotation.")
 
 
@@ -119,7 +121,7 @@ class VQVAEOptions(Part, title="VQ-VAE-2"):
     decay: Share = option(0.99, "Decay of the codebooks' moving averages.")
     commitment_cost: Share = option(0.25, "Weight of the commitment loss.")
     condition_on_coarser: bool = option(
-        False, "Quantize what a finer level adds to the decoded coarser ones."
+        True, "Quantize what a finer level adds to the decoded coarser ones."
     )
     reconstruction_loss: str = option(
         "mse", "mse, l1, or discretized_logistic for a likelihood of pixels."
@@ -137,6 +139,10 @@ class VQVAETraining(Part, title="VQ-VAE-2"):
     decoder_epochs: Count = option(
         0, "Epochs after those in which the decoder learns alone, of fixed codes."
     )
+    decoder_replaced: Share = option(
+        0.1,
+        "Share of the codes that near neighbours stand for meanwhile, as of a prior's near misses.",
+    )
     learning_rate: Share = option(1e-3, "Learning rate of stage 1 (Adam).", "vqvae_learning_rate")
 
 
@@ -146,23 +152,25 @@ class PriorOptions(Part, title="Prior"):
     flag_form = "prior_{}"
     filters: Positive = option(96, "Channels of each PixelCNN.")
     num_blocks: Positive = option(6, "Gated blocks of each PixelCNN.", "prior_blocks")
-    dropout: Share = option(0.1, "Dropout in each PixelCNN.")
+    dropout: Annotated[tuple[Share, ...], _repeated(1)] = option(
+        (0.1,), "Dropout in each PixelCNN; a config may have one a level, coarse to fine."
+    )
     two_stream: bool = option(
-        False, "Two streams in each PixelCNN: no blind spot, twice the weights."
+        True, "Two streams in each PixelCNN: no blind spot, twice the weights."
     )
     num_attention_blocks: Annotated[tuple[Count, ...], _repeated(1)] = option(
-        (0,),
+        (2,),
         "Causal attention layers among the blocks of the coarsest level.",
         "prior_attention_blocks",
     )
     num_conditioning_blocks: Count = option(
-        0,
+        2,
         "Residual blocks on the coarser codes that a PixelCNN is given.",
         "prior_conditioning_blocks",
     )
     label_smoothing: Share = option(0.0, "Share of the training target spread over all codes.")
     label_dropout: Share = option(
-        0.0, "With --conditional: share of the labels left out, so that samples can be guided."
+        0.1, "Of a prior by class: share of the labels left out, so that samples can be guided."
     )
     dtype: str = option(
         "float32",
@@ -174,7 +182,9 @@ class PriorOptions(Part, title="Prior"):
 class CodeOptions(Part, title="Prior"):
     """Of `CodeBatches`."""
 
-    with_labels: bool = option(False, "Learn the codes of each class.", "conditional")
+    with_labels: bool | None = option(
+        None, "Learn the codes of each class; left out, if there are 2 to 1,000.", "conditional"
+    )
 
 
 class AverageOptions(Part, title="Prior"):
@@ -199,9 +209,11 @@ class PriorTraining(Part, title="Prior"):
 
 
 class SamplingOptions(Part, title="Samples"):
-    """Of `generate` and `complete`."""
+    """Of `generate` and `complete`, and what is recommended with an exported model."""
 
     temperature: float = option(1.0, "Below 1: the likelier codes more often.", gt=0)
     top_k: Positive | None = option(None, "Draw among the k likeliest codes only.")
     top_p: float | None = option(None, "Draw among the likeliest codes up to this sum.", gt=0, le=1)
-    guidance: Share = option(1.0, "Above 1: the class clearer; of a prior with label dropout.")
+    guidance: Share | None = option(
+        None, "Above 1: the class clearer. Left out, 2 of a prior by class with label dropout."
+    )

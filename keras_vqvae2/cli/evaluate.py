@@ -119,7 +119,6 @@ def _score(config, generator, reference, held_out, extractor):
             num_classified=NUM_CLASSIFIED,
             seed=config.seed,
             callback=update,
-            **config.sampling,
         )
     shown = slice(config.num_samples)
     return scores, drawing.pairs(samples[shown], train.images[neighbours[shown]])

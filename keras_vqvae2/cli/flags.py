@@ -95,13 +95,21 @@ def resolve(flags, epochs=(), tuned=None):
     files = [file for file in [flags.pop("config", None)] if file]
     if (folder := flags.pop("from_tuning", None)) is not None:
         files.append(folder / tuned / BEST_FILE)
-    given = {}
-    for options in (*map(read_options, files), flags):
-        given |= flat(options)
+    sources = [*map(read_options, files), flags]
+    given = _merged(sources)
     default = Path("runs") / Path(given.get("dataset", FLAGS["dataset"].default)).name
-    given["run_dir"] = Path(given.get("run_dir", default))
-    saved = given["run_dir"] / CONFIG_FILE
-    return Config(**{**(flat(read_options(saved)) if saved.exists() else {}), **given})
+    run_dir = Path(given.get("run_dir", default))
+    if (saved := run_dir / CONFIG_FILE).exists():
+        given = _merged([read_options(saved), *sources])
+    return Config(**{**given, "run_dir": run_dir})
+
+
+def _merged(sources):
+    """The fields of several sources, of which later ones win."""
+    fields = {}
+    for options in sources:
+        fields |= flat(options, before=fields)
+    return fields
 
 
 def _shared_flags(epochs, tuned):

@@ -7,6 +7,10 @@ from keras_vqvae2.cli.progress import console
 SPLITS = ("train", "validation")
 # What a stage leaves behind depends on these parts: it can be taken up again with the same only.
 FIXED = {"vqvae2": ("data", "splits", "vqvae"), "prior": ("prior", "average", "codes")}
+# Of more classes, as of numbers that are no classes at all, a prior learns by none unless asked to.
+MOST_CLASSES = 1_000
+# The guidance of samples where a config has none: as much as still costs no variety.
+GUIDANCE = 2.0
 # The command that leaves the model of a stage.
 COMMANDS = {"vqvae": "train-vqvae", "prior": "train-prior"}
 
@@ -126,7 +130,21 @@ def load_codes(config, split, **options):
     load_codes(config, "train", shuffle=True, seed=config.seed)
     ```
     """
-    return kv.CodeBatches(config.codes_dir / split, config.batch_size, **config.codes, **options)
+    with_labels = config.codes.with_labels is not False
+    options = {"with_labels": with_labels, **options}
+    return kv.CodeBatches(config.codes_dir / split, config.batch_size, **options)
+
+
+def learns_classes(config, num_classes):
+    """Return whether a prior is to learn the codes of each class.
+
+    Args:
+        config: `Config`.
+        num_classes: how many classes the data has; None for none.
+    """
+    if config.codes.with_labels is None:
+        return num_classes is not None and 2 <= num_classes <= MOST_CLASSES
+    return config.codes.with_labels
 
 
 def check_learned_codes(directory, fingerprint):
@@ -190,7 +208,7 @@ def build_prior(config, vqvae, num_classes, label_names=None):
     Args:
         config: `Config`.
         vqvae: the `VQVAE2` whose codes it is to learn.
-        num_classes: how many classes the data has; used if the config says `conditional`.
+        num_classes: how many classes the data has; used if `learns_classes`.
         label_names: their names, or None.
 
     Returns:
@@ -206,7 +224,7 @@ def build_prior(config, vqvae, num_classes, label_names=None):
     priors = build_prior(config, build_vqvae(config, (32, 32, 3)), num_classes=None)
     ```
     """
-    conditional = config.codes.with_labels
+    conditional = learns_classes(config, num_classes)
     if conditional and num_classes is None:
         raise ValueError(
             f"`conditional` needs labels, and {config.data.name} has none. "
@@ -215,8 +233,13 @@ def build_prior(config, vqvae, num_classes, label_names=None):
     options = dict(config.prior)
     by_level = "num_attention_blocks"  # A level that the config leaves out has none.
     options[by_level] += (0,) * (vqvae.num_levels - len(options[by_level]))
-    classes = {"num_classes": num_classes, "label_names": label_names} if conditional else {}
-    return kv.HierarchicalPrior.from_vqvae(vqvae, **classes, **options)
+    if len(options["dropout"]) == 1:
+        (options["dropout"],) = options["dropout"]
+    if conditional:
+        options |= {"num_classes": num_classes, "label_names": label_names}
+    else:
+        options["label_dropout"] = 0.0
+    return kv.HierarchicalPrior.from_vqvae(vqvae, **options)
 
 
 def load_vqvae(config):
@@ -268,7 +291,7 @@ def _load_model(file):
 
 
 def load_generator(config):
-    """Load both trained models as one.
+    """Load both trained models as one, which samples as the config says.
 
     Args:
         config: `Config`.
@@ -277,21 +300,25 @@ def load_generator(config):
         `ImageGenerator`.
 
     Raises:
-        ValueError: if a stage is missing.
+        ValueError: if a stage is missing, or the prior cannot be sampled so.
     """
-    return kv.ImageGenerator(load_vqvae(config), load_prior(config))
+    vqvae, prior = load_vqvae(config), load_prior(config)
+    sampling = {name: value for name, value in dict(config.sampling).items() if value is not None}
+    if prior.labels_optional:
+        sampling.setdefault("guidance", GUIDANCE)
+    return kv.ImageGenerator(vqvae, prior, sampling)
 
 
-def example_labels(priors, count, label=None):
-    """Return the classes of images to generate.
+def one_label(priors, count, label):
+    """Return the class of images that are all of one.
 
     Args:
         priors: the `HierarchicalPrior`, which knows the names of its classes.
         count: how many images.
-        label: name or number of the class of all; by default the classes take turns.
+        label: name or number of the class.
 
     Returns:
-        int32 array `[count]`, or None for an unconditional prior.
+        int32 array `[count]`.
 
     Raises:
         ValueError: if the label is not known, or the prior is unconditional.
@@ -299,14 +326,11 @@ def example_labels(priors, count, label=None):
     Example:
 
     ```python
-    example_labels(priors, count=64, label="Flags")
+    one_label(priors, count=64, label="flag")
     ```
     """
     import numpy as np
 
-    if label is None:
-        classes = priors.num_classes
-        return None if classes is None else np.arange(count, dtype=np.int32) % classes
     if priors.num_classes is None:
         raise ValueError(
             "`label` must be left out: the prior was trained without --conditional. "

@@ -16,7 +16,6 @@ from keras_vqvae2.cli.run import (
     begin,
     build_prior,
     check_learned_codes,
-    example_labels,
     load_codes,
     load_vqvae,
     require,
@@ -95,6 +94,7 @@ def train_prior(config, workers=None):
 
 def _callbacks(config, vqvae, priors, workers):
     import keras
+    import numpy as np
 
     shown = {
         "bits_per_code": "bits a code {:.3f}".format,
@@ -106,7 +106,9 @@ def _callbacks(config, vqvae, priors, workers):
         callbacks.append(keras.callbacks.SwapEMAWeights())  # while it is evaluated
     if config.tensorboard and workers.is_chief:
         logs = config.run_dir / "logs" / "prior"
-        labels = example_labels(priors, SHOWN_IMAGES)
+        labels = None  # unless it learns classes: they take turns
+        if priors.num_classes is not None:
+            labels = np.arange(SHOWN_IMAGES) % priors.num_classes
         callbacks += [
             keras.callbacks.TensorBoard(logs, write_graph=False),
             kv.callbacks.SampleImages(logs, vqvae, SHOWN_IMAGES, labels, seed=config.seed, every=5),

@@ -70,10 +70,11 @@ def _train_decoder(config, vqvae, batches, epochs_before, options):
 
     from keras_vqvae2.training.resume import fit_resumable
 
-    epochs, rate = config.vqvae_training.decoder_epochs, config.vqvae_training.learning_rate
+    training = config.vqvae_training
+    epochs, rate = training.decoder_epochs, training.learning_rate
     scope = options["workers"].scope
     with scope():
-        vqvae.fix_codes()
+        vqvae.fix_codes(replaced=training.decoder_replaced)
         vqvae.compile(adam(config, rate / 2, epochs * len(batches)))
     # Of the codes as they are after so many epochs, and no other.
     directory = config.vqvae_dir / f"decoder_after_{epochs_before}"

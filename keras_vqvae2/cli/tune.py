@@ -16,6 +16,7 @@ from keras_vqvae2.cli.run import (
     SPLITS,
     begin,
     check_learned_codes,
+    learns_classes,
     load_codes,
     load_split,
     load_vqvae,
@@ -157,7 +158,7 @@ def _tune_prior(config, search, space):
     vqvae = load_vqvae(here)
     codes = {split: load_codes(here, split, vqvae=vqvae) for split in SPLITS}
     mark = check_learned_codes(here.prior_dir, codes["train"].fingerprint)
-    by_class = config.codes.with_labels
+    by_class = learns_classes(config, codes["train"].num_classes)
     hypermodel = kv.tuning.HyperHierarchicalPrior(
         vqvae.code_shapes,
         vqvae.num_embeddings,

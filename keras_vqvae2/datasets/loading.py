@@ -28,7 +28,7 @@ def load(
 
     | name | what it is | splits |
     |---|---|---|
-    | `"emoji32"` | 3,781 emoji, 32x32x3, embedded in the package | by person or thing |
+    | `"emoji32"` | 9,723 emoji, 32x32x3, embedded in the package | by person or thing |
     | `"fashion_mnist"` | IDX files in `data_dir`, else a download; padded to 32x32x1 | its own |
     | `"folder"`, or a path | the pictures in `data_dir`, or in it | sub-folders, or by a hash |
     | any other | that dataset of TensorFlow Datasets | its own |
@@ -48,7 +48,7 @@ def load(
         image_key: name of the image in an example of TensorFlow Datasets; None for the dataset's
             own input, else `"image"`.
         label_key: name of the label, an integer, in such an example; None for the dataset's own
-            target, else `"label"`.
+            target, else `"label"`. Of the emoji `"kind"`, the default, `"group"` or `"style"`.
         skip_damaged: of a folder, whether damaged pictures are left out, with a warning that lists
             them, rather than refused.
 
@@ -62,7 +62,7 @@ def load(
 
     >>> data = load("emoji32", "validation")
     >>> data.image_shape, data.num_classes
-    ((32, 32, 3), 9)
+    ((32, 32, 3), 34)
     """
     if not isinstance(split, str):
         raise ValueError(f"`split` must be a string. Received: split={split!r}")
@@ -79,8 +79,8 @@ def load(
         _check_options(given, (), "arrays")
         load_split = functools.partial(_arrays, name, split)
     elif name == "emoji32":
-        _check_options(given, (), "emoji32, whose images are 32x32")
-        load_split = load_emoji32
+        _check_options(given, ("label_key",), "emoji32, whose images are 32x32")
+        load_split = functools.partial(load_emoji32, **given)
     elif name == "fashion_mnist":
         _check_options(given, (), "fashion_mnist, whose images are 32x32")
         load_split = functools.partial(load_fashion_mnist, data_dir=data_dir)

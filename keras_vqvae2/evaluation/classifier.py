@@ -1,4 +1,4 @@
-"""A small classifier of images: judge of samples, and source of features."""
+"""Small classifiers of images: judges of samples, and sources of features."""
 
 import keras
 import numpy as np
@@ -40,8 +40,53 @@ def build_classifier(image_shape, num_classes, filters=32, features=128, dropout
     return keras.Model(images, keras.layers.Dense(num_classes, name="logits")(x))
 
 
-def train_classifier(images, labels, num_classes, *, epochs=8, seed=0, flip=False, shift=0):
-    """Train a classifier of `build_classifier` on images, with Adam and a cosine decay.
+def build_second_classifier(image_shape, num_classes, filters=16, features=128, dropout=0.3):
+    """Build a classifier of another architecture, untrained: what two judges say is no one's whim.
+
+    Three pairs of normalized convolutions, each followed by max pooling, an average over what is
+    left of the image, a hidden layer named "features", and the logits.
+
+    Args:
+        image_shape: `(H, W, C)`.
+        num_classes: how many classes.
+        filters: channels of the first convolutions; each further pair has twice as many.
+        features: size of the hidden layer.
+        dropout: rate before the hidden layer and after it, in [0, 1).
+
+    Returns:
+        `keras.Model` of images `[B, H, W, C]`, pixels in [0, 255], to logits `[B, num_classes]`.
+
+    Example:
+
+    >>> build_second_classifier((32, 32, 1), 10).output_shape
+    (None, 10)
+    """
+    images = keras.Input(image_shape, name="images")
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(images)
+    for level in range(3):
+        for _ in range(2):
+            x = keras.layers.Conv2D(filters * 2**level, 3, padding="same", use_bias=False)(x)
+            x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
+        x = keras.layers.MaxPooling2D()(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    x = keras.layers.Dropout(dropout)(x)
+    x = keras.layers.Dense(features, activation="relu", name=FEATURES)(x)
+    x = keras.layers.Dropout(dropout)(x)
+    return keras.Model(images, keras.layers.Dense(num_classes, name="logits")(x))
+
+
+def train_classifier(
+    images,
+    labels,
+    num_classes,
+    *,
+    epochs=8,
+    seed=0,
+    flip=False,
+    shift=0,
+    build=build_classifier,
+):
+    """Train a classifier on images, with Adam and a cosine decay.
 
     Args:
         images: uint8 array `[N, H, W, C]`.
@@ -51,6 +96,7 @@ def train_classifier(images, labels, num_classes, *, epochs=8, seed=0, flip=Fals
         seed: of the weights and the order; it sets Keras's global seed.
         flip: whether half of the images are mirrored.
         shift: by how many pixels an image may move.
+        build: what builds it: `build_classifier` or `build_second_classifier`.
 
     Returns:
         The trained `keras.Model`.
@@ -67,7 +113,7 @@ def train_classifier(images, labels, num_classes, *, epochs=8, seed=0, flip=Fals
     batches = ImageBatches(
         data, 128, shuffle=True, seed=seed, flip=flip, shift=shift, with_labels=True
     )
-    model = build_classifier(data.image_shape, num_classes)
+    model = build(data.image_shape, num_classes)
     model.compile(
         keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, epochs * len(batches))),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),

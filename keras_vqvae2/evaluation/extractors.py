@@ -10,8 +10,11 @@ from keras import ops
 from keras_vqvae2.datasets import weights_fingerprint
 from keras_vqvae2.evaluation.classifier import FEATURES
 
-# Classifiers of this project, by `examples/train_classifiers.py`.
-EMBEDDED = ("emoji32", "fashion_mnist")
+# Classifiers of this project, by `examples/train_classifiers.py`: of each dataset two, of other
+# architectures and seeds.
+DATASETS = ("emoji32", "fashion_mnist")
+SECOND = "{}_second"
+EMBEDDED = (*DATASETS, *map(SECOND.format, DATASETS))
 INCEPTION = "inception_v3"
 # Of any data without an embedded classifier of its own, where Inception's weights cannot be had.
 FALLBACK = "emoji32"
@@ -69,7 +72,8 @@ def load_extractor(name="auto", dataset=None):
     """Load a feature extractor.
 
     Args:
-        name: `"emoji32"` or `"fashion_mnist"`, classifiers embedded in the package;
+        name: `"emoji32"`, `"fashion_mnist"`, `"emoji32_second"` or `"fashion_mnist_second"`,
+            classifiers embedded in the package;
             `"inception_v3"`, of `keras.applications`, which may download its weights; a path of a
             `.keras` file or a `keras.Model`, whose outputs are the features; or `"auto"`: the
             embedded classifier of `dataset`, else Inception, else the classifier of emoji.
@@ -89,7 +93,7 @@ def load_extractor(name="auto", dataset=None):
     if isinstance(name, keras.Model):
         return FeatureExtractor(name.name, name)
     if name == "auto":
-        if dataset in EMBEDDED:
+        if dataset in DATASETS:
             return load_extractor(dataset)
         try:
             return load_extractor(INCEPTION)

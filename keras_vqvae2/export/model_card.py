@@ -7,7 +7,9 @@ from keras_vqvae2.evaluation.report import score_rows, score_sentences, shape_te
 from keras_vqvae2.export.saved_model import read_signatures
 
 LICENCES = {
-    "emoji32": "Noto Emoji at 32 pixels, © Google LLC and the Noto Emoji authors, Apache-2.0",
+    "emoji32": "Noto Emoji at 32 pixels, © Google LLC and the Noto Emoji authors, Apache-2.0; "
+    "Twemoji, © Twitter, Inc and other contributors, CC-BY 4.0; "
+    "Fluent Emoji, © Microsoft Corporation, MIT",
     "fashion_mnist": "Fashion-MNIST, © 2017 Zalando SE, MIT",
 }
 

@@ -1,6 +1,7 @@
 """A codebook learned by exponential moving averages."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_vqvae2 import checks
@@ -11,6 +12,7 @@ from keras_vqvae2.ops import (
     nearest_code,
     rotation_trick,
     smoothed_counts,
+    squared_distances,
     straight_through,
     unit_vectors,
 )
@@ -133,6 +135,7 @@ class VectorQuantizer(keras.layers.Layer):
         self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
+        self._replaced, self._neighbours = 0.0, None
 
     def build(self, input_shape):
         if input_shape[-1] != self.embedding_dim:
@@ -191,6 +194,36 @@ class VectorQuantizer(keras.layers.Layer):
         """
         return ops.cast(ops.take(self.codebook, codes, axis=0), self.compute_dtype)
 
+    def replace_codes(self, share, neighbours=8):
+        """In training with a fixed codebook, let near neighbours stand for some of the codes.
+
+        What is decoded then learns to forgive a code that is nearly right. `codes` and the loss
+        stay those of the input. It holds for what is compiled from now on.
+
+        Args:
+            share: of the vectors to be replaced, in [0, 1); 0 for none.
+            neighbours: how many of the nearest codes one is drawn from; of a smaller codebook all.
+
+        Raises:
+            ValueError: if an argument is out of its range.
+        """
+        share = checks.fraction("share", share)
+        neighbours = checks.positive_int("neighbours", neighbours)
+        self._replaced = share if self.num_embeddings > 1 else 0.0
+        if self._replaced:
+            distances = np.array(squared_distances(self.codebook, self.codebook))
+            np.fill_diagonal(distances, np.inf)
+            nearest = np.argsort(distances, axis=-1, kind="stable")[:, :-1]  # but itself
+            self._neighbours = nearest[:, :neighbours].astype("int32")
+
+    def _stand_ins(self, codes):
+        """Codes `[N]`, some of them replaced."""
+        count = self._neighbours.shape[1]
+        shape, seed = ops.shape(codes), self.seed_generator
+        choice = keras.random.randint(shape, 0, count, seed=seed)
+        near = ops.take(self._neighbours.ravel(), codes * count + choice)
+        return ops.where(keras.random.uniform(shape, seed=seed) < self._replaced, near, codes)
+
     def call(self, inputs, training=False):
         shape = ops.shape(inputs)
         float_inputs = self._vectors(inputs)
@@ -204,6 +237,9 @@ class VectorQuantizer(keras.layers.Layer):
             self._follow(batch, vectors, codes)
         errors = ops.square(float_inputs - ops.stop_gradient(quantized))
         commitment = ops.mean(errors, axis=tuple(range(1, len(inputs.shape))))
+        if training and not update and self._replaced:
+            stand_ins = ops.take(codebook, self._stand_ins(codes), axis=0)
+            quantized = ops.reshape(stand_ins, shape)
         quantized = GRADIENTS[self.gradient](float_inputs, quantized)
         return {
             "quantized": ops.cast(quantized, self.compute_dtype),

@@ -233,7 +233,7 @@ class VQVAE2(KeptArguments, TrainStep, CheckedFit, keras.Model):
         """
         return run_in_chunks(self._decode, self.check_codes(codes), limit=batch_size)
 
-    def fix_codes(self, fixed=True):
+    def fix_codes(self, fixed=True, replaced=0.0):
         """Let training change nothing that decides the codes: only the finest decoder learns.
 
         The codes of an image then stay what they are, and so does their likelihood under a prior,
@@ -241,7 +241,14 @@ class VQVAE2(KeptArguments, TrainStep, CheckedFit, keras.Model):
 
         Args:
             fixed: False to let everything learn again.
+            replaced: share of the codes, in [0, 1), for which in training a near neighbour of the
+                codebook stands, so that the decoder forgives a prior that is nearly right.
+
+        Raises:
+            ValueError: if `replaced` is out of its range.
         """
+        for quantizer in self.quantizers:
+            quantizer.replace_codes(replaced if fixed else 0.0)
         # The coarser decoders are fixed too where they decide no code: one that moves would be
         # told from what the finest one has learned of it.
         for layer in {*self._deciding_layers(), *self._decoders[:-1]}:

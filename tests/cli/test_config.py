@@ -43,7 +43,7 @@ def test_fields_are_given_nested_or_flat():
 
 def test_parts_are_passed_on_whole():
     config = Config.create("tiny", image_size=16, top_k=3)
-    expected = {"temperature": 1.0, "top_k": 3, "top_p": None, "guidance": 1.0}
+    expected = {"temperature": 1.0, "top_k": 3, "top_p": None, "guidance": None}
     assert dict(**config.sampling) == expected
     keys = {"image_key": None, "label_key": None, "skip_damaged": False}
     assert dict(**config.data) == {"name": "emoji32", "image_size": (16, 16), **keys}
@@ -91,6 +91,7 @@ def test_every_wiring_names_the_same_fields_and_goes_with_any_size(wiring):
     assert config.vqvae.filters == 16
     assert config.vqvae.condition_on_coarser is (wiring == "best")
     assert Config.create("base", wiring="specified") == Config.create("base")
+    assert Config.create("small", wiring="best") == Config.create("small") == Config()
 
 
 def test_a_field_wins_over_the_size():

@@ -25,7 +25,7 @@ CONFIG_FLAGS = """
 --filters --num-residual-blocks --residual-filters --num-levels --embedding-dim --num-embeddings
 --decay --commitment-cost --condition-on-coarser --no-condition-on-coarser
 --reconstruction-loss --upsampling --codebook-metric --codebook-gradient
---vqvae-epochs --decoder-epochs --vqvae-learning-rate
+--vqvae-epochs --decoder-epochs --decoder-replaced --vqvae-learning-rate
 --prior-filters --prior-blocks --prior-dropout --prior-two-stream --no-prior-two-stream
 --prior-attention-blocks --prior-conditioning-blocks --prior-label-smoothing
 --prior-label-dropout --prior-ema
@@ -134,6 +134,11 @@ def test_a_size_of_the_file_loses_to_fields_of_the_file_and_to_flags(config_of, 
     assert config == Config.create("base", wiring="best", prior_filters=32, filters=8)
     config = config_of("demo", "--config", f"{file}", "--size", "tiny")
     assert config == Config.create("tiny", wiring="best")
+    file.write_text(json.dumps({"prior": {"two_stream": False}, "size": "small"}))
+    config = config_of("demo", "--config", f"{file}", "--size", "base", "--wiring", "best")
+    assert config == Config.create("base", wiring="best")
+    config = config_of("demo", "--config", f"{file}", "--size", "tiny")
+    assert config == Config.create("tiny", wiring="best", prior_two_stream=False)
 
 
 def test_the_best_of_a_search_wins_over_the_file(config_of, tmp_path):

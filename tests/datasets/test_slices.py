@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from keras_vqvae2 import datasets
-from keras_vqvae2.datasets.emoji32 import FILE
+from keras_vqvae2.datasets.emoji32 import read_sheets
 from keras_vqvae2.datasets.slices import parse_slices, spread
 
 ARRAY = random_images(20, (2, 3, 1))
@@ -69,7 +69,7 @@ def test_a_split_that_is_no_text_is_refused(split):
 def test_options_of_other_datasets_are_refused():
     for option in ({"image_key": "img"}, {"label_key": "y"}, {"skip_damaged": True}):
         (name,) = option
-        for source in ("emoji32", ARRAY):
+        for source in ("fashion_mnist", ARRAY):
             with pytest.raises(ValueError, match=f"`{name}` must be (None|False) for .* Received"):
                 datasets.load(source, **option)
     with pytest.raises(ValueError, match="`image_size` must be None for arrays"):
@@ -95,18 +95,16 @@ def test_a_share_is_of_each_class_and_its_rest_is_the_rest(labels, percent):
 
 
 @pytest.mark.parametrize("percent", [10, 50, 90])
-def test_a_share_of_the_emoji_parts_no_group(percent):
-    whole = datasets.load("emoji32", "train")
-    first = datasets.load("emoji32", f"train[:{percent}%]")
-    rest = datasets.load("emoji32", f"train[{percent}%:]")
+def test_a_share_of_the_emoji_parts_no_glyph(percent):
+    splits = ("train", f"train[:{percent}%]", f"train[{percent}%:]")
+    whole, first, rest = (datasets.load("emoji32", s, label_key="group") for s in splits)
     assert len(first) + len(rest) == len(whole)
-    # Groups have up to 26 images.
-    assert abs(len(first) - len(whole) * percent / 100) < 26
-    with np.load(FILE) as file:
-        groups_of = {}
-        for image, group in zip(file["images"], file["groups"].tolist(), strict=True):
-            groups_of.setdefault(bytes(image), set()).add(group)
-    one, other = (set().union(*(groups_of[bytes(i)] for i in x.images)) for x in (first, rest))
+    # A glyph has up to 12 images, and of each kind the last one counts as a whole.
+    assert abs(len(first) / len(whole) - percent / 100) < 0.015
+    glyphs_of = {}
+    for image, glyph in zip(*read_sheets()[:2], strict=True):
+        glyphs_of.setdefault(bytes(image), set()).add(glyph)
+    one, other = (set().union(*(glyphs_of[bytes(i)] for i in x.images)) for x in (first, rest))
     assert not one & other
     share = np.bincount(first.labels, minlength=9) / np.bincount(whole.labels, minlength=9)
     np.testing.assert_allclose(share, percent / 100, atol=0.1)

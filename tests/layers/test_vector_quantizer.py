@@ -371,3 +371,37 @@ def test_wrong_arguments_are_named(kwargs, message):
 def test_an_input_of_another_dimension_is_refused():
     with pytest.raises(ValueError, match=r"must be `embedding_dim`. Received: .*embedding_dim=3"):
         VectorQuantizer(4, 3)(np.zeros((1, 2, 2, 4), "float32"))
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_replaced_codes_are_near_neighbours_in_training_alone(metric):
+    quantizer = VectorQuantizer(16, 3, metric=metric, seed=0)
+    inputs = np.random.default_rng(0).normal(size=(8, 20, 20, 3)).astype("float32")
+    quantizer(inputs, training=True)
+    quantizer.trainable = False
+    before = quantizer(inputs, training=True)
+    quantizer.replace_codes(0.25, neighbours=3)
+    after = quantizer(inputs, training=True)
+    codebook = value(quantizer.codebook)
+    for key in ("codes", "commitment_loss"):
+        np.testing.assert_array_equal(value(after[key]), value(before[key]))
+    codes = value(after["codes"]).ravel().astype(int)
+    used = distances(value(after["quantized"]).reshape(-1, 3), codebook).argmin(axis=-1)
+    ranks = np.argsort(np.argsort(distances(codebook, codebook)))[codes, used]
+    assert abs((ranks > 0).mean() - 0.25) < 0.03
+    # 0 is the code itself; each neighbour stands in as often as the others.
+    np.testing.assert_allclose(np.bincount(ranks)[1:] / (ranks > 0).sum(), 1 / 3, atol=0.06)
+    np.testing.assert_array_equal(value(quantizer(inputs)["quantized"]), value(before["quantized"]))
+    quantizer.replace_codes(0.0)
+    np.testing.assert_array_equal(
+        value(quantizer(inputs, training=True)["quantized"]), value(before["quantized"])
+    )
+
+
+def test_a_single_code_has_no_neighbour():
+    quantizer = VectorQuantizer(1, 2, seed=0)
+    inputs = np.ones((4, 2), "float32")
+    quantizer(inputs, training=True)
+    quantizer.trainable = False
+    quantizer.replace_codes(0.5)
+    assert set(value(quantizer(inputs, training=True)["codes"])) == {0}

@@ -109,6 +109,30 @@ def test_with_fixed_codes_only_the_finest_decoder_learns(coarse_to_fine, images)
     assert len(model.trainable_variables) == len(coarse_to_fine.trainable_variables)
 
 
+def test_with_replaced_codes_the_decoder_forgives_near_misses(coarse_to_fine, images):
+    codes = coarse_to_fine.encode(images)
+    rng = np.random.default_rng(0)
+    wrong = []  # of each level half are one of the eight nearest other codes
+    for level, quantizer in zip(codes, coarse_to_fine.quantizers, strict=True):
+        book = keras.ops.convert_to_numpy(quantizer.codebook)
+        order = np.square(book[:, None] - book[None]).sum(-1).argsort(axis=-1)
+        near = order[level, rng.integers(1, min(9, len(book)), level.shape)]
+        wrong.append(np.where(rng.random(level.shape) < 0.5, near, level))
+    errors = {}
+    for replaced in (0.0, 0.5):
+        model = clone(coarse_to_fine)
+        keras.utils.set_random_seed(0)
+        model.fix_codes(replaced=replaced)
+        model.compile(keras.optimizers.Adam(1e-2))
+        model.fit(images, epochs=30, batch_size=8, verbose=0)
+        for a, b in zip(model.encode(images), codes, strict=True):
+            np.testing.assert_array_equal(a, b)
+        errors[replaced] = np.square(model.decode(wrong) - images.astype("float32")).mean()
+    assert errors[0.5] < 0.95 * errors[0.0]
+    with pytest.raises(ValueError, match=r"`share` must .*Received: share=1"):
+        model.fix_codes(replaced=1)
+
+
 def test_the_discretized_logistic_bounds_the_bits_of_a_pixel(coarse_to_fine, images):
     logs = coarse_to_fine.evaluate(images, verbose=0, return_dict=True)
     outputs = coarse_to_fine.training_graph(images.astype("float32"), training=False)
