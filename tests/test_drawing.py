@@ -28,7 +28,7 @@ def test_each_row_of_a_class_stands_beside_its_name():
     images = np.random.default_rng(0).integers(0, 256, (5, 20, 20, 1), dtype=np.uint8)
     picture = drawing.named_rows(images, ["one", "much longer"], padding=2)
     plain = drawing.grid(images, columns=3, padding=2)
-    assert picture.shape[0] == plain.shape[0] and picture.shape[2] == 3
+    assert (picture.shape[0], picture.shape[2]) == (plain.shape[0], 3)
     margin = picture.shape[1] - plain.shape[1]
     np.testing.assert_array_equal(picture[:, margin:], np.repeat(plain, 3, axis=-1))
     ink = [(rows[:, :margin] < 128).any(axis=(0, 2)).sum() for rows in (picture[:22], picture[22:])]
