@@ -1,5 +1,6 @@
 """The program: its commands, and how it ends."""
 
+import ctypes
 import os
 import sys
 
@@ -24,6 +25,8 @@ from keras_vqvae2.cli import (
 
 NAME = "keras-vqvae2"
 COMPLETION = "_KERAS_VQVAE2_COMPLETE"
+# Of glibc's malloc.h.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 MODULES = (
     *(demo, train_vqvae, extract_codes, train_prior, tune, generate, reconstruct, complete),
     *(evaluate, export, serve_command, info),
@@ -65,6 +68,7 @@ def main():
     """Run the program; an error of the user's is one line, not a traceback."""
     # Read when TensorFlow is imported, which is later: by a command.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    _keep_freed_memory()
     arguments = sys.argv[1:] or ["--help"]
     try:
         status = app.main(arguments, NAME, COMPLETION, standalone_mode=False)
@@ -75,6 +79,18 @@ def main():
     except (OSError, ValueError) as error:
         status = _fail(error, 1)
     sys.exit(status or 0)  # a command returns nothing
+
+
+def _keep_freed_memory():
+    """Let the C library, if it is glibc, keep what is freed rather than give it back.
+
+    A step on a CPU frees blocks of many megabytes and asks for them again. Fresh from the system
+    they come page by page, which took two fifths of the time of a VQ-VAE-2 of 96 channels.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+        mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
 def _fail(error, status):

@@ -55,7 +55,7 @@ class Config(Part, RunFolder, title="Run"):
     seed: Count = option(0, "Seed of weights, order of the data and samples.")
     tensorboard: bool = option(True, "Write TensorBoard logs to RUN_DIR/logs.")
     cosine_decay: bool = option(
-        False, "Let both learning rates fall to zero over the epochs, as half a cosine."
+        True, "Let both learning rates fall to zero over the epochs, as half a cosine."
     )
     data_dir: Path | None = option(None, "Folder that the data set's files lie in.", strict=False)
     batch_size: Positive = option(64, "Images a step, in both stages.")
@@ -172,6 +172,7 @@ _TINY = {
     "num_embeddings": 32,
     "prior_filters": 16,
     "prior_blocks": 2,
+    "vqvae_learning_rate": 2e-3,
 }
 # The specification: 22 M parameters in all.
 _BASE = {
@@ -182,6 +183,7 @@ _BASE = {
     "num_embeddings": 512,
     "prior_filters": 256,
     "prior_blocks": 16,
+    "vqvae_learning_rate": 1e-3,
 }
 # How the specification puts the parts together.
 _SPECIFIED = {

@@ -116,8 +116,8 @@ class VQVAEOptions(Part, title="VQ-VAE-2"):
     num_residual_blocks: Count = option(2, "Residual blocks in a stack.")
     residual_filters: Positive | None = option(32, "Channels inside a residual block.")
     num_levels: Positive = option(2, "Levels of codes.")
-    embedding_dim: Positive = option(32, "Length of a code vector.")
-    num_embeddings: Positive = option(128, "Codes in each codebook.")
+    embedding_dim: Positive = option(64, "Length of a code vector.")
+    num_embeddings: Positive = option(256, "Codes in each codebook.")
     decay: Share = option(0.99, "Decay of the codebooks' moving averages.")
     commitment_cost: Share = option(0.25, "Weight of the commitment loss.")
     condition_on_coarser: bool = option(
@@ -137,20 +137,20 @@ class VQVAETraining(Part, title="VQ-VAE-2"):
         None, "Epochs of stage 1; left out, enough for about 1,200 steps.", "vqvae_epochs"
     )
     decoder_epochs: Count = option(
-        0, "Epochs after those in which the decoder learns alone, of fixed codes."
+        1, "Epochs after those in which the decoder learns alone, of fixed codes."
     )
     decoder_replaced: Share = option(
         0.1,
         "Share of the codes that near neighbours stand for meanwhile, as of a prior's near misses.",
     )
-    learning_rate: Share = option(1e-3, "Learning rate of stage 1 (Adam).", "vqvae_learning_rate")
+    learning_rate: Share = option(2e-3, "Learning rate of stage 1 (Adam).", "vqvae_learning_rate")
 
 
 class PriorOptions(Part, title="Prior"):
     """Of `HierarchicalPrior`."""
 
     flag_form = "prior_{}"
-    filters: Positive = option(96, "Channels of each PixelCNN.")
+    filters: Positive = option(64, "Channels of each PixelCNN.")
     num_blocks: Positive = option(6, "Gated blocks of each PixelCNN.", "prior_blocks")
     dropout: Annotated[tuple[Share, ...], _repeated(1)] = option(
         (0.1,), "Dropout in each PixelCNN; a config may have one a level, coarse to fine."
@@ -199,7 +199,7 @@ class PriorTraining(Part, title="Prior"):
     """Of stage 2."""
 
     epochs: Positive | None = option(
-        None, "Epochs of stage 2 at most; left out, enough for about 800 steps.", "prior_epochs"
+        None, "Epochs of stage 2 at most; left out, enough for about 1,000 steps.", "prior_epochs"
     )
     learning_rate: Share = option(1e-3, "Learning rate of stage 2 (Adam).", "prior_learning_rate")
     patience: Positive = option(

@@ -22,7 +22,7 @@ from keras_vqvae2.cli.run import (
 )
 
 # Where the config names no epochs, as of stage 1.
-STEPS = 800
+STEPS = 1000
 
 
 @config_command("train-prior", epochs=("prior_epochs",), tuned="prior")
