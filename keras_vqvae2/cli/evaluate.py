@@ -34,17 +34,20 @@ NUM_CLASSIFIED = 5_000  # images of each classifier that is trained to judge sam
     "--held-out", help="Split of other real images, as many as samples; else the other 1/5."
 )
 @click.option(
+    "--sets", default=1, show_default=True, help="Disjoint sets that the held-out images are."
+)
+@click.option(
     "--extractor",
     default="auto",
     show_default=True,
     help="emoji32, fashion_mnist, inception_v3, a .keras file, or auto.",
 )
-def command(config, samples, reference, held_out, extractor):
+def command(config, samples, reference, held_out, sets, extractor):
     """Measure both stages and samples; write report.json and neighbours.png."""
-    evaluate(config, samples, reference, held_out, extractor)
+    evaluate(config, samples, reference, held_out, sets, extractor)
 
 
-def evaluate(config, samples=False, reference=None, held_out=None, extractor="auto"):
+def evaluate(config, samples=False, reference=None, held_out=None, sets=1, extractor="auto"):
     """Measure both stages on the training and the validation split; write `report.json`.
 
     Args:
@@ -53,6 +56,7 @@ def evaluate(config, samples=False, reference=None, held_out=None, extractor="au
         reference: split that they are compared with; None for four fifths of the validation split.
         held_out: split of other real images, as many as samples are drawn; None for the other
             fifth. Both or none are given.
+        sets: how many disjoint sets those are, of equal size: scores are means over them.
         extractor: of `evaluation.load_extractor`, for the samples.
 
     Returns:
@@ -86,7 +90,7 @@ def evaluate(config, samples=False, reference=None, held_out=None, extractor="au
     history = json.loads((config.prior_dir / "history.json").read_text())
     report = {"dataset": config.data.name, "seed": config.seed, **measured, "history": history}
     if samples:
-        report["samples"], neighbours = _score(config, generator, *scored, extractor)
+        report["samples"], neighbours = _score(config, generator, *scored, extractor, sets)
     config.save()
     config.report_file.write_text(json.dumps(report, indent=2) + "\n")
     if samples:
@@ -104,11 +108,14 @@ def _scored_splits(config, reference, held_out):
     return load_split(config, reference), load_split(config, held_out)
 
 
-def _score(config, generator, reference, held_out, extractor):
+def _score(config, generator, reference, held_out, extractor, sets):
     """The scores of samples, and a picture of samples beside the nearest training images."""
     from keras_vqvae2 import drawing
+    from keras_vqvae2.evaluation.extractors import DATASETS, SECOND
 
-    train = load_split(config, "train")
+    train, second = load_split(config, "train"), None
+    if extractor.name in DATASETS:
+        second = kv.evaluation.load_extractor(SECOND.format(extractor.name))
     with progress("samples to score") as update:
         scores, samples, neighbours = kv.evaluation.score_samples(
             generator,
@@ -116,6 +123,8 @@ def _score(config, generator, reference, held_out, extractor):
             held_out,
             train,
             extractor,
+            second=second,
+            num_sets=sets,
             num_classified=NUM_CLASSIFIED,
             seed=config.seed,
             callback=update,

@@ -204,6 +204,14 @@ def score_sentences(scores):
         f"{scores['reference']}, held out {scores['held_out']}, seed {scores['seed']}, "
         f"{', '.join(options)}."
     ]
+    if scores.get("num_sets", 1) > 1:
+        low, high = scores["spread"]["frechet_distance"]["samples"]
+        sentences.append(
+            f"Scores are means over {scores['num_sets']} sets; the Fréchet distance of samples lay "
+            f"between {low:.3f} and {high:.3f}."
+        )
+    if "second" in scores:
+        sentences.append(_second_sentence(scores["second"]))
     if "classification_accuracy" in scores:
         score = scores["classification_accuracy"]
         sentences.append(
@@ -217,6 +225,23 @@ def score_sentences(scores):
         f"{near['real']:.2f} from a held-out image."
     )
     return sentences
+
+
+def _second_sentence(scores):
+    """What another network says of the same images."""
+    distance = scores["frechet_distance"]
+    ratio = distance["samples"] / distance["reconstructions"]
+    sentence = (
+        f"By {scores['extractor']['name']}, of another architecture, samples lie {ratio:.2f} times "
+        f"as far as reconstructions, with a coverage of {scores['coverage']['samples']:.3f} to "
+        f"{scores['coverage']['reconstructions']:.3f}"
+    )
+    recognised = scores.get("recognised", {})
+    if "samples" in recognised:
+        values = (recognised[kind] for kind in ("samples", "reconstructions", "real"))
+        words = "; {:.3f} of them are recognised, of reconstructions {:.3f}, of real images {:.3f}"
+        sentence += words.format(*values)
+    return f"{sentence}."
 
 
 def _mean_ssim(vqvae, images):

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from keras_vqvae2 import checks
 from keras_vqvae2.evaluation.classifier import accuracy, train_classifier
 from keras_vqvae2.evaluation.distances import frechet_distance, nearest, precision_recall
 from keras_vqvae2.sampling import SamplingOptions
@@ -19,6 +20,8 @@ def score_samples(
     train,
     extractor,
     *,
+    second=None,
+    num_sets=1,
     num_classified=None,
     seed=0,
     callback=None,
@@ -36,6 +39,9 @@ def score_samples(
         held_out: `ImageData` of other real images, which are also reconstructed.
         train: `ImageData` that the model was trained on.
         extractor: `FeatureExtractor`.
+        second: `FeatureExtractor` of another network, which scores the same images; or None.
+        num_sets: how many disjoint sets of equal size the held-out images are, and with them the
+            samples: each score is the mean over them.
         num_classified: images of the two classifiers that are trained, on samples and on real
             images; None for as many as `held_out`. For a model by class.
         seed: of the samples.
@@ -47,11 +53,16 @@ def score_samples(
         nearest training image, int `[N]`, and a dict that JSON can hold:
 
         - `"extractor"`: its name and checksum; `"num_samples"`, `"num_reference"`, `"reference"`,
-          `"held_out"`, `"seed"`, `"temperature"`, `"top_k"`, `"top_p"` and `"guidance"`;
+          `"held_out"`, `"num_sets"`, `"seed"`, `"temperature"`, `"top_k"`, `"top_p"` and
+          `"guidance"`;
         - `"frechet_distance"`, `"precision"`, `"recall"`, `"density"`, `"coverage"`, each a dict of
           `"real"`, `"reconstructions"`, `"samples"` and `"random_codes"`;
         - `"recognised"`: for the same sets but the last the part that the extractor's own
           classifier takes for their class; absent without one;
+        - `"spread"`: of each of these scores and sets of images the least and the greatest value
+          over the `num_sets`;
+        - `"second"`: `"extractor"`, these scores and their `"spread"` by the second network; absent
+          without one;
         - `"classification_accuracy"`: on the reference, of a classifier trained on `"samples"` and
           one trained on `"real"` images; absent without classes (Ravuri and Vinyals 2019,
           "Classification Accuracy Score for Conditional Generative Models");
@@ -60,8 +71,8 @@ def score_samples(
           training images lie nearer to them than real images do.
 
     Raises:
-        ValueError: if a set is too small, see `precision_recall`, or its classes are named
-            otherwise than the model's.
+        ValueError: if a set is too small, see `precision_recall`, it cannot be parted so, or its
+            classes are named otherwise than the model's.
 
     Example:
 
@@ -70,6 +81,12 @@ def score_samples(
     scores["frechet_distance"]["samples"] / scores["frechet_distance"]["reconstructions"]
     ```
     """
+    num_sets = checks.positive_int("num_sets", num_sets)
+    if len(held_out) % num_sets:
+        raise ValueError(
+            f"`num_sets` must part the {len(held_out)} images of `held_out` into sets of equal "
+            f"size. Received: num_sets={num_sets}"
+        )
     conditional = model.num_classes is not None
     for data in (reference, held_out, train):
         model.prior.check_classes(data)
@@ -84,37 +101,57 @@ def score_samples(
         ),
         "random_codes": model.generate_random(len(held_out), seed=seed),
     }
-    target = extractor.features(reference.images[:])
-    features = {name: extractor.features(images) for name, images in sets.items()}
+    labelled = ("real", "reconstructions", *(["samples"] if conditional else []))
+    classes = {name: held_out.labels for name in labelled if held_out.labels is not None}
+    judged = {
+        judge: _judge(judge, reference, sets, classes, num_sets)
+        for judge in (extractor, second)
+        if judge is not None
+    }
     scores = {
-        "extractor": {"name": extractor.name, "checksum": extractor.checksum},
         "num_samples": len(held_out),
         "num_reference": len(reference),
         "reference": f"{reference.name}/{reference.split}",
         "held_out": f"{held_out.name}/{held_out.split}",
+        "num_sets": num_sets,
         "seed": seed,
         **options,
-        "frechet_distance": {n: frechet_distance(target, x) for n, x in features.items()},
+        **judged[extractor],
     }
-    for name, values in features.items():
-        for score, value in precision_recall(target, values).items():
-            scores.setdefault(score, {})[name] = value
-    if extractor.classifier is not None and held_out.labels is not None:
-        scores["recognised"] = {
-            name: accuracy(extractor.classifier, sets[name], held_out.labels)
-            for name in ("real", "reconstructions", *(["samples"] if conditional else []))
-        }
+    if second is not None:
+        scores["second"] = judged[second]
     if conditional:
         scores["classification_accuracy"] = _classification_accuracy(
             model, reference, train, num_classified or len(held_out), seed, options
         )
     known = extractor.features(train.images[:])
-    distances, neighbours = nearest(features["samples"], known)
+    distances, neighbours = nearest(extractor.features(sets["samples"]), known)
     scores["nearest_training_distance"] = {
         "samples": float(distances.mean()),
-        "real": float(nearest(features["real"], known)[0].mean()),
+        "real": float(nearest(extractor.features(real), known)[0].mean()),
     }
     return scores, sets["samples"], neighbours
+
+
+def _judge(extractor, reference, sets, classes, num_sets):
+    """The scores of one network: of each set of images the mean over its parts, and the spread."""
+    target = extractor.features(reference.images[:])
+    scores = {"extractor": {"name": extractor.name, "checksum": extractor.checksum}, "spread": {}}
+    for name, images in sets.items():
+        features = extractor.features(images)
+        parts = []
+        for rows in np.split(np.arange(len(images)), num_sets):
+            part = {"frechet_distance": frechet_distance(target, features[rows])}
+            part |= precision_recall(target, features[rows])
+            if extractor.classifier is not None and name in classes:
+                labels = classes[name][rows]
+                part["recognised"] = accuracy(extractor.classifier, images[rows], labels)
+            parts.append(part)
+        for score in parts[0]:
+            values = [part[score] for part in parts]
+            scores.setdefault(score, {})[name] = float(np.mean(values))
+            scores["spread"].setdefault(score, {})[name] = [min(values), max(values)]
+    return scores
 
 
 def _classification_accuracy(model, reference, train, count, seed, options):

@@ -11,15 +11,17 @@ def emoji():
     return load_extractor("emoji32")
 
 
-def test_the_embedded_classifier_knows_the_test_images_of_emoji(emoji):
+@pytest.mark.parametrize("name", ["emoji32", "emoji32_second"])
+def test_the_embedded_classifiers_know_the_test_images_of_emoji(name):
     data = datasets.load("emoji32", "test")
-    # Chance is below 0.4: a third of the emoji are people.
-    assert accuracy(emoji.classifier, data.images, data.labels) > 0.75
+    # A fifth are persons, the most frequent of the 34 kinds.
+    assert accuracy(load_extractor(name).classifier, data.images, data.labels) > 0.6
 
 
-def test_the_embedded_classifier_knows_the_test_images_of_fashion_mnist(shared_data):
+@pytest.mark.parametrize("name", ["fashion_mnist", "fashion_mnist_second"])
+def test_the_embedded_classifiers_know_the_test_images_of_fashion_mnist(name, shared_data):
     data = datasets.load("fashion_mnist", "test[:1000]", data_dir=shared_data / "fashion-mnist")
-    assert accuracy(load_extractor("fashion_mnist").classifier, data.images, data.labels) > 0.87
+    assert accuracy(load_extractor(name).classifier, data.images, data.labels) > 0.87
 
 
 def test_features_lead_to_the_logits_of_the_classifier(emoji):
