@@ -11,7 +11,7 @@ JAX_TESTS := tests/layers tests/models tests/sampling tests/training \
 	tests/test_imports.py::test_jax_needs_no_tensorflow_and_no_optional_package
 
 # Tracing and compiling take one core each. A file stays on one worker, where its models are shared.
-PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile -m 'not long'
+PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m 'not long'
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 

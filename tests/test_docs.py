@@ -36,7 +36,7 @@ PAGE = re.compile(
 TINY = [
     *("--size", "tiny", "--filters", "8", "--embedding-dim", "4", "--num-embeddings", "8"),
     *("--num-residual-blocks", "0", "--prior-filters", "8", "--prior-blocks", "1"),
-    *("--train-split", "test", "--validation-split", "test", "--allow-collapse"),
+    *("--train-split", "test[:64]", "--validation-split", "test[:64]", "--allow-collapse"),
     *("--num-samples", "4", "--no-tensorboard"),
 ]
 TINY_OF = {"demo": ["--epochs", "1"], "train-vqvae": ["--epochs", "1"]}

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import keras
 
+from keras_vqvae2.sampling import without_optimizing
+
 # The files of `examples/train_presets.py`.
 FOLDER = Path(__file__).with_name("presets")
 HUB_PREFIX = "hf://"
@@ -36,7 +38,7 @@ def load_preset(name):
     """
     handle = str(name)
     if handle.startswith(HUB_PREFIX):
-        return keras.saving.load_model(handle)
+        return _load(handle)
     embedded = FOLDER / f"{handle}.keras"
     path = embedded if embedded.is_file() else Path(name)
     if not path.exists():
@@ -45,4 +47,9 @@ def load_preset(name):
             f"`name` must be one of {known}, a `.keras` file, a folder of `model.save(folder, "
             f"zipped=False)`, or a handle {HUB_PREFIX}USER/MODEL. Received: name={handle!r}"
         )
-    return keras.saving.load_model(path)
+    return _load(path)
+
+
+def _load(path):
+    with without_optimizing():  # of initial weights, which are replaced at once
+        return keras.saving.load_model(path)

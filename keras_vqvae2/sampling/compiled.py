@@ -1,5 +1,6 @@
 """Compilation of functions that read a model's variables, and requests cut into equal chunks."""
 
+import contextlib
 import math
 
 import keras
@@ -46,6 +47,26 @@ def compile_function(model, function):
             return function(argument)
 
     return lambda argument: stateless([v.value for v in model.variables], argument)
+
+
+@contextlib.contextmanager
+def without_optimizing():
+    """Within it JAX compiles sooner what then runs slower; TensorFlow does as always.
+
+    For what runs once, as the initial weights of a model do: JAX compiles a function a shape.
+    """
+    if keras.backend.backend() != "jax":
+        yield
+        return
+    import jax
+
+    flag = "jax_disable_most_optimizations"
+    before = jax.config.read(flag)
+    jax.config.update(flag, True)
+    try:
+        yield
+    finally:
+        jax.config.update(flag, before)
 
 
 def run_in_chunks(function, rows, limit=64, callback=None):

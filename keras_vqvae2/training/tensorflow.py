@@ -34,6 +34,13 @@ class TrainStep:
         loss = self.compute_loss(inputs, None, outputs, sample_weight, training=False)
         return self._logs(loss, inputs, outputs, sample_weight)
 
+    def make_train_function(self, force=False):
+        # Variables that a compiled step creates make TensorFlow trace it a second time.
+        if self.built and not self.optimizer.built:
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
+        return super().make_train_function(force)
+
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         # Under a strategy Keras builds optimizer and metrics from a batch averaged over replicas,
         # which fails between processes, and from its `x`, which here `unpack` makes of it.

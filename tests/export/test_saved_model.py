@@ -125,6 +125,43 @@ def answers(exported, signatures):
     return get
 
 
+@pytest.fixture(scope="module")
+def own_codes(class_model):
+    """The codes that the model itself samples for each row: `size -> codes`."""
+
+    @functools.cache
+    def get(size):
+        inputs = request(size)
+        codes = [
+            class_model.prior.sample(1, seed=seed, **row_options(inputs, row))
+            for row, seed in enumerate(inputs["seed"])
+        ]
+        return tuple(np.concatenate(level) for level in zip(*codes, strict=True))
+
+    return get
+
+
+@pytest.fixture(scope="module")
+def own_completions(class_model):
+    """The images that the model itself completes of each row: `size -> images`."""
+
+    @functools.cache
+    def get(size):
+        inputs = request(size)
+        images = [
+            class_model.complete(
+                inputs["images"][row : row + 1],
+                inputs["mask"][row : row + 1],
+                seed=seed,
+                **row_options(inputs, row),
+            )
+            for row, seed in enumerate(inputs["seed"])
+        ]
+        return np.concatenate(images)
+
+    return get
+
+
 @pytest.fixture(params=["loaded", "session"])
 def way(request):
     return request.param
@@ -150,34 +187,19 @@ def test_images_are_encoded_and_decoded_as_by_the_model(class_model, answers, wa
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_each_row_is_what_its_seed_generates(class_model, answers, way, size):
-    inputs = request(size)
-    codes = [
-        class_model.prior.sample(1, seed=seed, **row_options(inputs, row))
-        for row, seed in enumerate(inputs["seed"])
-    ]
-    codes = tuple(np.concatenate(level) for level in zip(*codes, strict=True))
+def test_each_row_is_what_its_seed_generates(class_model, own_codes, answers, way, size):
+    codes = own_codes(size)
     outputs = answers(way, "sample", size)
     assert_close_images(outputs["images"], class_model.vqvae.decode(codes))
-    log_prob = sum(class_model.prior.log_prob(codes, labels=inputs["labels"]))
+    log_prob = sum(class_model.prior.log_prob(codes, labels=request(size)["labels"]))
     np.testing.assert_allclose(outputs["log_prob"], log_prob, rtol=1e-4)
     for key, value in answers(way, "sample_from_noise", size).items():
         np.testing.assert_array_equal(value, outputs[key])
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_each_row_is_completed_as_by_the_model(class_model, answers, way, size):
-    inputs = request(size)
-    expected = [
-        class_model.complete(
-            inputs["images"][row : row + 1],
-            inputs["mask"][row : row + 1],
-            seed=seed,
-            **row_options(inputs, row),
-        )
-        for row, seed in enumerate(inputs["seed"])
-    ]
-    assert_close_images(answers(way, "complete", size)["images"], np.concatenate(expected))
+def test_each_row_is_completed_as_by_the_model(own_completions, answers, way, size):
+    assert_close_images(answers(way, "complete", size)["images"], own_completions(size))
 
 
 def assert_close_images(images, expected):

@@ -1,3 +1,4 @@
+import functools
 from pathlib import Path
 
 import keras
@@ -12,12 +13,18 @@ from keras_vqvae2.models.presets import preset_names
 SAVED_MODELS = Path(__file__).parents[2] / "savedmodels"
 
 
+@pytest.fixture(scope="module")
+def preset():
+    """Loads each once."""
+    return functools.cache(ImageGenerator.from_preset)
+
+
 @pytest.mark.parametrize(
     ("name", "image_shape", "classes"),
     [("emoji32", (32, 32, 3), 34), ("fashion_mnist", (32, 32, 1), 10)],
 )
-def test_an_embedded_preset_works_on_the_first_call(name, image_shape, classes):
-    model = ImageGenerator.from_preset(name)
+def test_an_embedded_preset_works_on_the_first_call(preset, name, image_shape, classes):
+    model = preset(name)
     assert (model.image_shape, model.num_classes) == (image_shape, classes)
     assert name in preset_names()
     codes = model.vqvae.encode(np.zeros((1, *image_shape), "uint8"))
@@ -36,11 +43,11 @@ def test_the_emoji_preset_reconstructs_without_a_pattern_of_dots():
 @pytest.mark.slow
 @pytest.mark.tensorflow_only
 @pytest.mark.parametrize("name", ["emoji32", "fashion_mnist"])
-def test_the_saved_model_of_a_preset_is_that_of_its_name(name):
+def test_the_saved_model_of_a_preset_is_that_of_its_name(preset, name):
     import tensorflow as tf
 
     saved = tf.saved_model.load(SAVED_MODELS / name / "1")
-    model = ImageGenerator.from_preset(name)
+    model = preset(name)
     labels = np.array([1, 7], "int32")
     options = {"temperature": 0.9, "top_k": 0, "top_p": 0.95}
     if model.prior.labels_optional:

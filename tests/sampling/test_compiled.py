@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_vqvae2.sampling import compile_function, run_in_chunks
+from keras_vqvae2.sampling import compile_function, run_in_chunks, without_optimizing
 
 
 @pytest.fixture
@@ -66,3 +66,16 @@ def test_chunks_have_one_size_and_give_each_row_once(total):
 def test_a_wrong_batch_size_is_named(limit):
     with pytest.raises(ValueError, match=f"`batch_size` must be .*Received: batch_size={limit}"):
         run_in_chunks(lambda rows: rows, np.arange(3), limit=limit)
+
+
+def test_what_is_not_optimized_gives_the_same():
+    def random():
+        return keras.ops.convert_to_numpy(keras.random.uniform((5, 3), seed=1))
+
+    with without_optimizing():
+        inside = random()
+    np.testing.assert_allclose(inside, random(), rtol=1e-6)
+    if keras.backend.backend() == "jax":
+        import jax
+
+        assert not jax.config.read("jax_disable_most_optimizations")

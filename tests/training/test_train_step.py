@@ -102,6 +102,16 @@ def test_evaluation_changes_nothing_but_its_metrics():
     assert model.evaluate(X, T, batch_size=4, verbose=0, return_dict=True) == logs
 
 
+def test_a_step_is_traced_once():
+    """Also the first one of a new optimizer, which has variables to create."""
+    model, traces = Line(), []
+    forward = model.forward
+    model.forward = lambda inputs, training: traces.append(training) or forward(inputs, training)
+    model.compile(optimizer="adam")
+    model.fit(X, T, validation_data=(X, T), batch_size=5, epochs=2, verbose=0)
+    assert sorted(traces) == [False, True]
+
+
 class Batches(keras.utils.PyDataset):
     def __init__(self, count):
         super().__init__()
