@@ -32,8 +32,8 @@ def test_an_embedded_preset_works_on_the_first_call(preset, name, image_shape, c
 
 
 @pytest.mark.tensorflow_only
-def test_the_emoji_preset_reconstructs_without_a_pattern_of_dots():
-    model, data = ImageGenerator.from_preset("emoji32"), datasets.load("emoji32", "test")
+def test_the_emoji_preset_reconstructs_without_a_pattern_of_dots(preset):
+    model, data = preset("emoji32"), datasets.load("emoji32", "test")
     reconstructions = model.reconstruct(data.images)
     error = (reconstructions.astype("float64") - data.images) / 127.5
     assert np.square(error).mean() < 0.03
