@@ -16,7 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # The way of the data, left to right: an import only ever points left, or to its own part.
 ORDER = [
-    {"ops", "checks", "drawing", "registration"},
+    {"ops", "checks", "drawing", "files", "registration"},
     {"distribution"},
     {"losses", "metrics"},
     {"layers"},
