@@ -9,6 +9,7 @@ from pathlib import Path
 
 _SEAL = b"sha256:"
 _DIGEST_SIZE = 64  # hexadecimal digits
+_CHECKSUM = "checksum"
 _CHUNK = 1 << 20
 
 
@@ -89,20 +90,43 @@ def digest(path):
         return _digest(file, os.path.getsize(path))
 
 
-def json_digest(fields):
-    """Return the SHA-256 of what a JSON object holds, however it is laid out.
+def signed_json(fields):
+    """Return a JSON object as text, with a field that holds the SHA-256 of the others.
 
     Args:
         fields: dict of JSON values.
 
     Returns:
-        64 hexadecimal digits.
-
-    Example:
-
-    >>> json_digest({"a": 1, "b": 2}) == json_digest({"b": 2, "a": 1})
-    True
+        The text; its layout does not matter to `read_signed_json`.
     """
+    return json.dumps({**fields, _CHECKSUM: _json_digest(fields)}, indent=2) + "\n"
+
+
+def read_signed_json(path):
+    """Read what `signed_json` gave; an object without a checksum, of before, is taken as it is.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        The fields, without the checksum.
+
+    Raises:
+        DamagedFileError: if it is no JSON object, or another one than was written.
+        OSError: if it cannot be read.
+    """
+    try:
+        fields = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:  # of its encoding, too
+        raise DamagedFileError(f"{path} is damaged: {error}") from None
+    if not isinstance(fields, dict):
+        raise DamagedFileError(f"{path} is damaged: it must hold a JSON object")
+    if fields.pop(_CHECKSUM, None) not in (None, _json_digest(fields)):
+        raise DamagedFileError(f"{path} is damaged: it is not what was written")
+    return fields
+
+
+def _json_digest(fields):
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import ValidationError
 
+from keras_vqvae2 import files
 from keras_vqvae2.cli.config_parts import (
     AugmentationOptions,
     AverageOptions,
@@ -119,10 +120,7 @@ class Config(Part, RunFolder, title="Run"):
     def save(self) -> None:
         """Write the config to `config.json` in its run directory."""
         self.run_dir.mkdir(parents=True, exist_ok=True)
-        # Moved to its place when complete: another worker may read it.
-        partial = self.file.with_suffix(".partial")
-        partial.write_text(self.model_dump_json(indent=2) + "\n")
-        partial.replace(self.file)
+        files.write_text(self.file, files.signed_json(json.loads(self.model_dump_json())))
 
 
 class Flag(NamedTuple):
@@ -274,15 +272,15 @@ def read_options(path: str | Path) -> dict[str, Any]:
         A dict, as written.
 
     Raises:
-        ValueError: if the file is missing or is not a JSON object.
+        ValueError: if the file is missing, is not a JSON object, or is a run's and was changed.
     """
     try:
-        options = json.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
-        raise ValueError(f"A config must be a readable JSON file. {path}: {error}") from None
-    if not isinstance(options, dict):
-        raise ValueError(f"A config must be a JSON object. Received in {path}: {options!r}.")
-    return options
+        return files.read_signed_json(path)
+    except (OSError, files.DamagedFileError) as error:
+        raise ValueError(
+            f"A config must be a readable JSON file. {error}. If you changed it yourself, remove "
+            "its field `checksum`."
+        ) from None
 
 
 _RULES = {

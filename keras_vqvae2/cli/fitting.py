@@ -77,10 +77,11 @@ def save_model(model, file, workers):
         file: path that ends with `.keras`.
         workers: `processes.Workers`; the chief alone writes.
     """
+    from keras_vqvae2 import files
     from keras_vqvae2.distribution.processes import peers
 
     if workers.is_chief:
-        model.save(file)
+        files.write_archive(file, model.save)
     with peers(workers):
         workers.wait()
 

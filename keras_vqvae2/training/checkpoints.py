@@ -48,7 +48,7 @@ class CheckpointFolder:
             ValueError: if none of several is intact, or all are missing.
         """
         damaged = []
-        for position, file in reversed(self._files()):
+        for position, file in reversed(self.files()):
             try:
                 files.check_archive(file)
                 content = self._content(file, position)
@@ -62,7 +62,7 @@ class CheckpointFolder:
                         stacklevel=2,
                     )
                 return position, content
-        if damaged or self._saved_history():
+        if damaged or self.saved_history():
             raise ValueError(
                 f"{self.directory} must hold an intact checkpoint of the training that it tells "
                 "of: remove that folder to train anew. Received: "
@@ -83,7 +83,7 @@ class CheckpointFolder:
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         save_state(model, self.directory / _name(position), content)
-        found = self._files()
+        found = self.files()
         here = [each for each, _ in found].index(position)
         # Those after it are damaged: the training went on from before them.
         for _, file in found[: max(0, here + 1 - KEPT)] + found[here + 1 :]:
@@ -115,7 +115,7 @@ class CheckpointFolder:
         """
         load_state(model, self.directory / _name(position), metrics=position.steps > 0)
 
-    def _files(self):
+    def files(self):
         """Positions and files of all checkpoints, from the oldest on."""
         found = []
         if self.directory.is_dir():
@@ -130,18 +130,40 @@ class CheckpointFolder:
             if "content" in arrays:
                 return _decoded(json.loads(arrays["content"].tobytes()), arrays)
         # Of before checkpoints held the history: an epoch counted once it was in that file.
-        history = self._saved_history()
+        history = self.saved_history()
         if len(history) < position.epochs:
             return None
         return {"history": history[: position.epochs]}
 
-    def _saved_history(self):
+    def saved_history(self):
+        """What `history.json` holds; nothing if that is damaged or missing."""
         if not self.history_file.exists():
             return []
         try:
             return json.loads(self.history_file.read_text())
         except ValueError:
             return []
+
+
+def read_history(directory):
+    """Return the logs of all epochs of a training.
+
+    Args:
+        directory: folder of its checkpoints.
+
+    Returns:
+        A list of dicts: of the newest intact checkpoint, else of `history.json`.
+
+    Raises:
+        ValueError: if there are checkpoints and none is intact, or there is neither.
+    """
+    folder = CheckpointFolder(directory)
+    history = folder.saved_history()
+    if history and not folder.files():
+        return history  # where only that was kept
+    if found := folder.newest():
+        return found[1]["history"]
+    raise ValueError(f"`directory` must hold a training. Received: {str(directory)!r}, without one")
 
 
 def _name(position):
