@@ -1,7 +1,20 @@
-"""The program: its commands, and how it ends."""
+"""The program: its commands, and how it ends.
 
+| exit status | |
+|---|---|
+| 0 | done |
+| 1 | an error of the data, the files or the options: one sentence |
+| 2 | an error of use: a command or flag that there is not |
+| 70 | anything unforeseen: a traceback |
+| 130, 143 | ended by Ctrl-C or SIGTERM, the training saved |
+"""
+
+import errno
 import os
 import sys
+import traceback
+import warnings
+from pathlib import Path
 
 import click
 from click.shell_completion import get_completion_class
@@ -15,6 +28,7 @@ from keras_vqvae2.cli import (
     extract_codes,
     generate,
     info,
+    interruption,
     reconstruct,
     serve_command,
     train_prior,
@@ -24,6 +38,7 @@ from keras_vqvae2.cli import (
 
 NAME = "keras-vqvae2"
 COMPLETION = "_KERAS_VQVAE2_COMPLETE"
+UNFORESEEN = 70  # EX_SOFTWARE of sysexits.h
 MODULES = (
     *(demo, train_vqvae, extract_codes, train_prior, tune, generate, reconstruct, complete),
     *(evaluate, export, serve_command, info),
@@ -56,25 +71,54 @@ def _show_completion(ctx, parameter, shell):
     callback=_show_completion,
     help="Print what completes commands and flags in a shell, to be added to its start-up file.",
 )
+@click.option("--debug", is_flag=True, expose_value=False, help="Show a traceback with each error.")
 @click.version_option(kv.__version__, prog_name=NAME)
 def app():
     """Learn images by a VQ-VAE-2 and its codes by a PixelCNN prior, then generate new ones."""
 
 
 def main():
-    """Run the program; an error of the user's is one line, not a traceback."""
+    """Run the program; an error of the user's is one sentence, not a traceback."""
     # Read when TensorFlow is imported, which is later: by a command.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    arguments = sys.argv[1:] or ["--help"]
-    try:
-        status = app.main(arguments, NAME, COMPLETION, standalone_mode=False)
-    except click.Abort:
-        status = 130  # as of other programs that Ctrl+C ends
-    except click.ClickException as error:
-        status = _fail(error.format_message(), error.exit_code)
-    except (OSError, ValueError) as error:
-        status = _fail(error, 1)
+    warnings.formatwarning = _format_warning
+    arguments = [word for word in sys.argv[1:] if word != "--debug"] or ["--help"]
+    with interruption.handled():
+        try:
+            status = app.main(arguments, NAME, COMPLETION, standalone_mode=False)
+        except (click.Abort, KeyboardInterrupt):
+            click.echo("Interrupted: the same command goes on from what is saved.", err=True)
+            status = interruption.status()
+        except click.ClickException as error:
+            status = _fail(error.format_message(), error.exit_code)
+        except Exception as error:
+            sentence = _sentence(error)
+            if sentence is None or "--debug" in sys.argv:
+                traceback.print_exc()
+            status = UNFORESEEN if sentence is None else _fail(sentence, 1)
     sys.exit(status or 0)  # a command returns nothing
+
+
+def _sentence(error):
+    """What is to be said of an error that was foreseen; None of another."""
+    if isinstance(error, OSError) and error.filename is not None:
+        kept = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+        return f"{error.filename}: {error.strerror}." + (
+            " What was saved before is intact; the same command goes on from there." * kept
+        )
+    if isinstance(error, (OSError, ValueError)):
+        return str(error)
+    # Of TensorFlow's own files, in an export or in logs: no space and no permission.
+    if type(error).__name__ in ("ResourceExhaustedError", "PermissionDeniedError"):
+        return str(error).splitlines()[0]
+    return None
+
+
+def _format_warning(message, category, filename, lineno, line=None):
+    """A warning of ours is a sentence; others are as Python has them."""
+    if Path(__file__).parents[1] in Path(filename).parents:
+        return f"Warning: {message}\n"
+    return f"{filename}:{lineno}: {category.__name__}: {message}\n"
 
 
 def _fail(error, status):

@@ -60,6 +60,9 @@ class Config(Part, RunFolder, title="Run"):
     )
     data_dir: Path | None = option(None, "Folder that the data set's files lie in.", strict=False)
     batch_size: Positive = option(64, "Images a step, in both stages.")
+    checkpoint_steps: Positive | None = option(
+        None, "Steps from one checkpoint to the next within an epoch; left out, one an epoch."
+    )
     num_samples: Positive = option(64, "Images to generate, or to reconstruct.")
     data: DataOptions
     splits: Splits

@@ -10,8 +10,8 @@ from keras_vqvae2.datasets import ImageBatches
 from keras_vqvae2.distribution.processes import Workers
 from keras_vqvae2.models import VQVAE2
 from keras_vqvae2.training import CheckedFit
-from keras_vqvae2.training.checkpoints import _variables
-from keras_vqvae2.training.resume import fit_resumable
+from keras_vqvae2.training.checkpoints import _variables, callback_state
+from keras_vqvae2.training.resume import Checkpoints, fit_resumable
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), dtype=np.uint8)
 LABELS = np.arange(20) % 2
@@ -244,6 +244,118 @@ def test_a_damaged_best_state_is_named(tmp_path):
 def test_checkpoints_of_another_model_are_refused(three_epochs):
     with pytest.raises(ValueError, match=r"epoch_0002.npz must be of this model"):
         train(three_epochs[-1], epochs=3, build=vqvae_model)
+
+
+class KillAt(keras.callbacks.Callback):
+    """Ends the training after a step of an epoch."""
+
+    def __init__(self, epoch, step):
+        super().__init__()
+        self.at = (epoch, step)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.epoch, batch + 1) == self.at:
+            raise Killed
+
+
+def fit(directory, build=small_model, epochs=6, callbacks=(), steps=1, **options):
+    """A user's own `fit`, with early stopping whose state counts."""
+    keras.utils.set_random_seed(0)
+    model = build()
+    arrays = (IMAGES, LABELS)
+    batches = ImageBatches(arrays, batch_size=5, shuffle=True, seed=3, flip=True, with_labels=True)
+    stop = keras.callbacks.EarlyStopping("loss", patience=1, restore_best_weights=True)
+    checkpoints = Checkpoints(directory, steps=steps, callbacks=[stop], **options)
+    try:
+        given = [stop, *callbacks, checkpoints]
+        model.fit(batches, epochs=epochs, callbacks=given, verbose=0)
+    except (Killed, KeyboardInterrupt):
+        return None
+    return model, checkpoints.history, callback_state(stop)
+
+
+def metric_model():
+    """A model with a metric that is built at its first step, and one of weighted sums."""
+    model = small_model()
+    model.compile("adam", "mse", metrics=["mae", keras.metrics.BinaryAccuracy()])
+    return model
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    return {build: fit(folder / build.__name__, build) for build in (metric_model, vqvae_model)}
+
+
+def assert_same_result(result, expected):
+    (model, history, stop), (whole, expected_history, expected_stop) = result, expected
+    assert history == expected_history
+    assert_same_state(model, whole)
+    assert stop.keys() == expected_stop.keys()
+    for name, value in expected_stop.items():
+        for one, other in zip(
+            keras.tree.flatten(stop[name]), keras.tree.flatten(value), strict=True
+        ):
+            np.testing.assert_array_equal(one, other, err_msg=name)
+
+
+@pytest.mark.parametrize("build", [metric_model, vqvae_model])
+def test_a_kill_in_mid_epoch_leaves_no_trace(tmp_path, undisturbed, build):
+    """At the first, an inner and the last step of an epoch, one after the other."""
+    for epoch, step in ((0, 1), (0, 4), (1, 3)):
+        assert fit(tmp_path, build, callbacks=[KillAt(epoch, step)]) is None
+    assert (tmp_path / "epoch_0001_step_000002.npz").exists()
+    assert_same_result(fit(tmp_path, build), undisturbed[build])
+
+
+def test_a_damaged_checkpoint_in_mid_epoch_costs_its_steps(tmp_path, undisturbed):
+    assert fit(tmp_path, metric_model, callbacks=[KillAt(1, 3)]) is None
+    hurt(tmp_path / "epoch_0001_step_000002.npz", "a bit flipped")
+    with pytest.warns(UserWarning, match="is damaged.*goes on from epoch_0001_step_000001.npz"):
+        result = fit(tmp_path, metric_model)
+    assert_same_result(result, undisturbed[metric_model])
+
+
+def test_an_interruption_saves_the_step(tmp_path, undisturbed):
+    asked = iter([False, False, True])
+    options = {"steps": None, "interrupted": lambda: next(asked)}
+    assert fit(tmp_path, metric_model, **options) is None
+    assert [file.name for file in tmp_path.iterdir()] == ["epoch_0000_step_000003.npz"]
+    assert_same_result(fit(tmp_path, metric_model), undisturbed[metric_model])
+
+
+def test_a_training_that_has_ended_stays_as_it_is(tmp_path, undisturbed):
+    first = fit(tmp_path, metric_model)
+    assert 1 < len(first[1]) < 6  # the loss of so few images is noise
+    again = fit(tmp_path, metric_model, callbacks=[KillAt(len(first[1]), 1)])
+    assert_same_result(again, undisturbed[metric_model])
+    assert again[0]._initial_epoch is None
+
+
+def test_fewer_steps_than_the_checkpoint_has_taken_are_refused(tmp_path):
+    assert fit(tmp_path, callbacks=[KillAt(0, 4)]) is None
+    model = small_model()
+    with pytest.raises(ValueError, match=r"has taken 3 steps of an epoch"):
+        model.fit(
+            ImageBatches((IMAGES, LABELS), batch_size=10, with_labels=True),
+            callbacks=[Checkpoints(tmp_path)],
+            verbose=0,
+        )
+    with pytest.raises(ValueError, match=r"`steps` must be at least 1.*Received: steps=0"):
+        Checkpoints(tmp_path, steps=0)
+
+
+def test_stages_of_the_program_resume_in_mid_epoch_too(tmp_path, three_epochs):
+    whole, history, _ = three_epochs
+    with pytest.raises(Killed):
+        train(tmp_path, 3, callbacks=[KillAt(1, 3)], checkpoint_steps=2)
+    assert (tmp_path / "epoch_0001_step_000002.npz").exists()
+    resumed, resumed_history = train(tmp_path, 3)
+    assert resumed_history == history
+    assert_same_state(resumed, whole)
 
 
 def hurt(file, damage):
