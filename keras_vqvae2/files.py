@@ -42,7 +42,7 @@ def write(path, save, writer=0):
     partial = path.with_name(f"writing_{writer or ''}{path.name}")
     try:
         save(partial)
-        with open(partial, "rb") as file:
+        with open(partial, "r+b") as file:
             os.fsync(file.fileno())
         os.replace(partial, path)
         sync_folder(path.parent)

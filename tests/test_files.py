@@ -21,6 +21,22 @@ def test_a_file_that_cannot_be_written_leaves_the_one_before(tmp_path):
     assert list(tmp_path.iterdir()) == [file]
 
 
+def test_a_full_disk_leaves_what_was_saved(tmp_path):
+    resource = pytest.importorskip("resource")
+    file = tmp_path / "arrays.npz"
+    files.write_archive(file, lambda partial: np.savez(partial, array=np.arange(10)))
+    before = file.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"File too large.*arrays.npz"):
+            files.write_archive(file, lambda partial: np.savez(partial, array=np.arange(10_000)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert file.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [file]
+
+
 def test_no_change_of_an_archive_goes_unnoticed(tmp_path):
     file = tmp_path / "arrays.npz"
     array = np.arange(5)

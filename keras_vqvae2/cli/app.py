@@ -102,7 +102,7 @@ def main():
 def _sentence(error):
     """What is to be said of an error that was foreseen; None of another."""
     if isinstance(error, OSError) and error.filename is not None:
-        kept = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+        kept = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
         return f"{error.filename}: {error.strerror}." + (
             " What was saved before is intact; the same command goes on from there." * kept
         )

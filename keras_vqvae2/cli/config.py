@@ -107,7 +107,11 @@ class Config(Part, RunFolder, title="Run"):
         Returns:
             A `Config`.
         """
-        return cls(**read_options(path))
+        options = read_options(path)
+        try:
+            return cls(**options)
+        except ValueError as error:
+            raise ValueError(f"{error} In {path}.") from error
 
     def updated(self, options: Mapping[str, Any]) -> "Config":
         """Return a copy with some fields changed; a `"size"` or `"wiring"` is applied first.

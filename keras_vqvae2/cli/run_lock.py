@@ -55,11 +55,11 @@ def locked(config, workers):
         holder.write_text(json.dumps([os.getpid(), socket.gethostname(), name]))
         yield workers
     finally:
-        holder.unlink(missing_ok=True)
-        if not set(os.listdir(folder)) - {LOCK_FILE}:
-            # Nothing came of it: no folder is left behind.
-            (folder / LOCK_FILE).unlink(missing_ok=True)
-            for each in made:
+        # While it is held: who locks a file that is gone by then tries again.
+        for name in (HOLDER_FILE, LOCK_FILE):
+            (folder / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            for each in made:  # unless something came of it
                 each.rmdir()
         lock.release()
 

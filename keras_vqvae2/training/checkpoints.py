@@ -82,7 +82,7 @@ class CheckpointFolder:
             OSError: if it cannot be written; those before it are intact.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
-        save_state(model, self.directory / _name(position), content)
+        save_state(model, self.directory / _name(position), content, position.steps > 0)
         found = self.files()
         here = [each for each, _ in found].index(position)
         # Those after it are damaged: the training went on from before them.
@@ -171,7 +171,7 @@ def _name(position):
     return f"epoch_{position.epochs:04d}{steps}.npz"
 
 
-def save_state(model, file, content=None):
+def save_state(model, file, content=None, metrics=False):
     """Save all variables of a model and its optimizer, those of random generators among them.
 
     `model.save_weights` leaves out the random generators: a training that goes on from its file
@@ -181,6 +181,8 @@ def save_state(model, file, content=None):
         model: a compiled, built Keras model.
         file: path to write, ending in `.npz`.
         content: dict of JSON values and arrays, nested, to be kept with them; or None.
+        metrics: whether to save what the metrics have seen, too. Between processes of
+            `tf.distribute` it lies in parts, which one process cannot read alone.
 
     Raises:
         OSError: if it cannot be written.
@@ -188,7 +190,10 @@ def save_state(model, file, content=None):
     arrays: dict[str, Any] = {}
     encoded = json.dumps(_encoded(content or {}, arrays)).encode()
     arrays["content"] = np.frombuffer(encoded, np.uint8)
-    for kind, variables in (("variable", _variables(model)), ("metric", model.metrics_variables)):
+    kinds = [("variable", _variables(model))]
+    if metrics:
+        kinds.append(("metric", model.metrics_variables))
+    for kind, variables in kinds:
         for index, variable in enumerate(variables):
             arrays[f"{kind}_{index}"] = keras.ops.convert_to_numpy(variable)
     files.write_archive(file, lambda partial: np.savez(partial, **arrays))

@@ -55,7 +55,8 @@ def fit_resumable(
         A list of dicts: the logs of every epoch so far.
 
     Raises:
-        ValueError: if another of several processes has ended, or no checkpoint is intact.
+        ValueError: if another of several processes has ended, no checkpoint is intact, or
+            `checkpoint_steps` is given to several processes of `tf.distribute`.
         KeyboardInterrupt: as `interrupted` asked for it, when the state is saved.
 
     Example:
@@ -66,6 +67,11 @@ def fit_resumable(
     ```
     """
     workers = workers or Workers()
+    if checkpoint_steps is not None and workers.strategy is not None and workers.count > 1:
+        raise ValueError(
+            "`checkpoint_steps` must be left out on several processes of `tf.distribute`, which go "
+            f"on after the last whole epoch. Received: checkpoint_steps={checkpoint_steps}"
+        )
     checkpoints = _BestCheckpoints(
         directory,
         monitor,
