@@ -1,4 +1,4 @@
-"""Keras callbacks that show a run in TensorBoard: reconstructions, samples, codebook usage."""
+"""Keras callbacks: a run in TensorBoard (reconstructions, samples, codebook usage), checkpoints."""
 
 import abc
 
@@ -8,6 +8,9 @@ import numpy as np
 from keras_vqvae2 import drawing
 from keras_vqvae2.models import ImageGenerator
 from keras_vqvae2.ops import entropy_bits
+from keras_vqvae2.training.resume import Checkpoints
+
+__all__ = ["Checkpoints", "CodebookUsage", "ReconstructionImages", "SampleImages"]
 
 
 class _Summaries(keras.callbacks.Callback, abc.ABC):

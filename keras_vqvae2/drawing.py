@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_vqvae2 import files
+
 
 def grid(images, columns=None, padding=2):
     """Lay a batch of images out as one picture, row by row on white.
@@ -140,4 +142,4 @@ def save(path, picture, scale=2):
     image = Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture)
     image = image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    image.save(path)
+    files.write(path, image.save)

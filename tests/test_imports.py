@@ -16,7 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # The way of the data, left to right: an import only ever points left, or to its own part.
 ORDER = [
-    {"ops", "checks", "drawing", "registration"},
+    {"ops", "checks", "drawing", "files", "registration"},
     {"distribution"},
     {"losses", "metrics"},
     {"layers"},
@@ -29,7 +29,7 @@ ORDER = [
 ]
 # The modules of the program in the same way; those of one place do not know each other.
 PROGRAM = [
-    {"run_folder", "config_parts"},
+    {"run_folder", "config_parts", "run_lock", "interruption"},
     {"config", "progress", "tables"},
     {"run", "flags", "fitting"},
     {"train_vqvae", "extract_codes", "train_prior", "tune", "generate", "reconstruct", "complete"}

@@ -12,6 +12,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import ValidationError
 
+from keras_vqvae2 import files
 from keras_vqvae2.cli.config_parts import (
     AugmentationOptions,
     AverageOptions,
@@ -59,6 +60,9 @@ class Config(Part, RunFolder, title="Run"):
     )
     data_dir: Path | None = option(None, "Folder that the data set's files lie in.", strict=False)
     batch_size: Positive = option(64, "Images a step, in both stages.")
+    checkpoint_steps: Positive | None = option(
+        None, "Steps from one checkpoint to the next within an epoch; left out, one an epoch."
+    )
     num_samples: Positive = option(64, "Images to generate, or to reconstruct.")
     data: DataOptions
     splits: Splits
@@ -104,7 +108,11 @@ class Config(Part, RunFolder, title="Run"):
         Returns:
             A `Config`.
         """
-        return cls(**read_options(path))
+        options = read_options(path)
+        try:
+            return cls(**options)
+        except ValueError as error:
+            raise ValueError(f"{error} In {path}.") from error
 
     def updated(self, options: Mapping[str, Any]) -> "Config":
         """Return a copy with some fields changed; a `"size"` or `"wiring"` is applied first.
@@ -120,10 +128,7 @@ class Config(Part, RunFolder, title="Run"):
     def save(self) -> None:
         """Write the config to `config.json` in its run directory."""
         self.run_dir.mkdir(parents=True, exist_ok=True)
-        # Moved to its place when complete: another worker may read it.
-        partial = self.file.with_suffix(".partial")
-        partial.write_text(self.model_dump_json(indent=2) + "\n")
-        partial.replace(self.file)
+        files.write_text(self.file, files.signed_json(json.loads(self.model_dump_json())))
 
 
 class Flag(NamedTuple):
@@ -284,15 +289,15 @@ def read_options(path: str | Path) -> dict[str, Any]:
         A dict, as written.
 
     Raises:
-        ValueError: if the file is missing or is not a JSON object.
+        ValueError: if the file is missing, is not a JSON object, or is a run's and was changed.
     """
     try:
-        options = json.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
-        raise ValueError(f"A config must be a readable JSON file. {path}: {error}") from None
-    if not isinstance(options, dict):
-        raise ValueError(f"A config must be a JSON object. Received in {path}: {options!r}.")
-    return options
+        return files.read_signed_json(path)
+    except (OSError, files.DamagedFileError) as error:
+        raise ValueError(
+            f"A config must be a readable JSON file. {error}. If you changed it yourself, remove "
+            "its field `checksum`."
+        ) from None
 
 
 _RULES = {

@@ -7,6 +7,7 @@ from keras_vqvae2.cli.flags import config_command
 from keras_vqvae2.cli.generate import generate
 from keras_vqvae2.cli.reconstruct import reconstruct
 from keras_vqvae2.cli.run import SPLITS, build_prior, build_vqvae, load_split
+from keras_vqvae2.cli.run_lock import locked
 from keras_vqvae2.cli.train_prior import train_prior
 from keras_vqvae2.cli.train_vqvae import train_vqvae
 
@@ -15,7 +16,8 @@ from keras_vqvae2.cli.train_vqvae import train_vqvae
 @distribute
 def command(config, distribute):
     """Run all three stages, draw pictures and write a report."""
-    demo(config, share(distribute))
+    with locked(config, share(distribute)) as workers:
+        demo(config, workers)
 
 
 def demo(config, workers=None):

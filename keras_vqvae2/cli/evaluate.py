@@ -1,10 +1,9 @@
 """The command `evaluate`: the report of both stages and of samples."""
 
-import json
-
 import click
 
 import keras_vqvae2 as kv
+from keras_vqvae2 import files
 from keras_vqvae2.cli.flags import config_command
 from keras_vqvae2.cli.progress import console, progress
 from keras_vqvae2.cli.run import (
@@ -73,6 +72,7 @@ def evaluate(config, samples=False, reference=None, held_out=None, sets=1, extra
         )
     begin(config, "Report", needs=("vqvae", "prior"))
     from keras_vqvae2.distribution.processes import data_options
+    from keras_vqvae2.training.checkpoints import read_history
 
     generator = load_generator(config)
     for split in SPLITS:
@@ -87,12 +87,12 @@ def evaluate(config, samples=False, reference=None, held_out=None, sets=1, extra
         {s: kv.ImageBatches(load_split(config, s), size, **shared) for s in SPLITS},
         {s: load_codes(config, s, vqvae=vqvae, **shared) for s in SPLITS},
     )
-    history = json.loads((config.prior_dir / "history.json").read_text())
+    history = read_history(config.prior_dir)
     report = {"dataset": config.data.name, "seed": config.seed, **measured, "history": history}
     if samples:
         report["samples"], neighbours = _score(config, generator, *scored, extractor, sets)
     config.save()
-    config.report_file.write_text(json.dumps(report, indent=2) + "\n")
+    files.write_text(config.report_file, files.signed_json(report))
     if samples:
         save_picture(config, "neighbours.png", neighbours)
     for part in report_tables(report):

@@ -1,10 +1,10 @@
 """The command `export`: a run's models as the next version for TensorFlow Serving."""
 
-import json
 import re
 
 import click
 
+from keras_vqvae2 import files
 from keras_vqvae2.cli.evaluate import evaluate
 from keras_vqvae2.cli.flags import config_command
 from keras_vqvae2.cli.progress import console
@@ -46,10 +46,11 @@ def export(config, name=None):
     from keras_vqvae2.export import model_card, saved_model, serving
 
     model = load_generator(config)
-    if not config.report_file.exists():
-        evaluate(config)
+    try:
+        report = files.read_signed_json(config.report_file)
+    except (FileNotFoundError, files.DamagedFileError):
+        report = evaluate(config)
     config.save()
-    report = json.loads(config.report_file.read_text())
     folder = config.saved_model_dir
     version = folder / str(max(serving.versions(folder), default=0) + 1)
     saved_model.export_generator(model, version)

@@ -7,6 +7,7 @@ from keras_vqvae2.cli.fitting import collapse_message, distribute, share
 from keras_vqvae2.cli.flags import config_command
 from keras_vqvae2.cli.progress import console, progress
 from keras_vqvae2.cli.run import SPLITS, begin, load_codes, load_split, load_vqvae, require
+from keras_vqvae2.cli.run_lock import locked
 from keras_vqvae2.cli.tables import usage_table
 
 # Between looks for the shards of other workers.
@@ -18,7 +19,8 @@ POLL_SECONDS = 0.5
 def command(config, distribute):
     """Write the codes of the images to disk; goes on where an earlier call stopped."""
     require(config, "vqvae")  # before anything is imported that takes its time
-    extract_codes(config, share(distribute, connect=False))
+    with locked(config, share(distribute, connect=False)) as workers:
+        extract_codes(config, workers)
 
 
 def extract_codes(config, workers=None):

@@ -2,6 +2,7 @@
 
 import click
 
+from keras_vqvae2.cli.interruption import after_the_step
 from keras_vqvae2.cli.progress import console
 
 # Of the images of a batch, TensorBoard shows a few.
@@ -69,6 +70,34 @@ def adam(config, rate, steps, **options):
     return keras.optimizers.Adam(rate, **options)
 
 
+def fit(config, model, batches, directory, *, workers, **options):
+    """Train a model of a run; a signal ends it after the step, when its state is saved.
+
+    Args:
+        config: `Config`.
+        model: compiled model.
+        batches: `ImageBatches` or `CodeBatches`.
+        directory: folder of the checkpoints.
+        workers: `processes.Workers`.
+        **options: of `fit_resumable`.
+
+    Returns:
+        A list of dicts: the logs of every epoch so far.
+    """
+    from keras_vqvae2.training.resume import fit_resumable
+
+    with after_the_step(workers) as interrupted:
+        return fit_resumable(
+            model,
+            batches,
+            directory,
+            workers=workers,
+            checkpoint_steps=config.checkpoint_steps,
+            interrupted=interrupted,
+            **options,
+        )
+
+
 def save_model(model, file, workers):
     """Save a trained model, which all workers may then load.
 
@@ -77,10 +106,11 @@ def save_model(model, file, workers):
         file: path that ends with `.keras`.
         workers: `processes.Workers`; the chief alone writes.
     """
+    from keras_vqvae2 import files
     from keras_vqvae2.distribution.processes import peers
 
     if workers.is_chief:
-        model.save(file)
+        files.write_archive(file, model.save)
     with peers(workers):
         workers.wait()
 

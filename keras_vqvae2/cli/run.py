@@ -1,6 +1,7 @@
 """The parts of a run as its config describes them: its data and its models."""
 
 import keras_vqvae2 as kv
+from keras_vqvae2 import files
 from keras_vqvae2.cli.config import Config, flat
 from keras_vqvae2.cli.progress import console
 
@@ -175,7 +176,7 @@ def check_learned_codes(directory, fingerprint):
 
     def mark():
         directory.mkdir(parents=True, exist_ok=True)
-        file.write_text(fingerprint)
+        files.write_text(file, fingerprint)
 
     return mark
 
@@ -252,7 +253,7 @@ def load_vqvae(config):
         `VQVAE2`.
 
     Raises:
-        ValueError: if stage 1 is missing.
+        ValueError: if stage 1 is missing, or its file is damaged.
 
     Example:
 
@@ -260,7 +261,7 @@ def load_vqvae(config):
     load_vqvae(Config.load("runs/emoji32/config.json"))
     ```
     """
-    return _load_model(_file(config, "vqvae"))
+    return _load_model(config, "vqvae")
 
 
 def load_prior(config):
@@ -273,7 +274,7 @@ def load_prior(config):
         `HierarchicalPrior`.
 
     Raises:
-        ValueError: if stage 2 is missing.
+        ValueError: if stage 2 is missing, or its file is damaged.
 
     Example:
 
@@ -281,12 +282,20 @@ def load_prior(config):
     load_prior(Config.load("runs/emoji32/config.json"))
     ```
     """
-    return _load_model(_file(config, "prior"))
+    return _load_model(config, "prior")
 
 
-def _load_model(file):
+def _load_model(config, stage):
     import keras
 
+    file = _file(config, stage)
+    try:
+        files.check_archive(file)
+    except files.DamagedFileError as error:
+        raise ValueError(
+            f"{error} Remove it and run `keras-vqvae2 {COMMANDS[stage]} --run-dir "
+            f"{config.run_dir}`, which makes it again of the last checkpoint."
+        ) from error
     return keras.saving.load_model(file)
 
 

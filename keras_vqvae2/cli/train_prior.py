@@ -7,6 +7,7 @@ from keras_vqvae2.cli.fitting import (
     collapse_message,
     distribute,
     epochs_of,
+    fit,
     save_model,
     share,
 )
@@ -20,6 +21,7 @@ from keras_vqvae2.cli.run import (
     load_vqvae,
     require,
 )
+from keras_vqvae2.cli.run_lock import locked
 
 # Where the config names no epochs, as of stage 1.
 STEPS = 1000
@@ -30,7 +32,8 @@ STEPS = 1000
 def command(config, distribute):
     """Stage 2: learn the codes; goes on where an earlier call stopped."""
     require(config, "vqvae")  # before anything is imported that takes its time
-    train_prior(config, share(distribute))
+    with locked(config, share(distribute)) as workers:
+        train_prior(config, workers)
 
 
 def train_prior(config, workers=None):
@@ -49,7 +52,6 @@ def train_prior(config, workers=None):
         ValueError: if the codes are missing or of other weights, or a level has collapsed.
     """
     from keras_vqvae2.distribution.processes import Workers, data_options
-    from keras_vqvae2.training.resume import fit_resumable
 
     workers = workers or Workers()
     title = "Stage 2: the prior learns the codes"
@@ -73,7 +75,8 @@ def train_prior(config, workers=None):
     if workers.is_chief:
         config.save()
         mark()
-    fit_resumable(
+    fit(
+        config,
         priors,
         codes,
         config.prior_dir,

@@ -1,10 +1,19 @@
 """The command `train-vqvae`, stage 1: a VQ-VAE-2 learns the images."""
 
 import keras_vqvae2 as kv
-from keras_vqvae2.cli.fitting import SHOWN_IMAGES, adam, distribute, epochs_of, save_model, share
+from keras_vqvae2.cli.fitting import (
+    SHOWN_IMAGES,
+    adam,
+    distribute,
+    epochs_of,
+    fit,
+    save_model,
+    share,
+)
 from keras_vqvae2.cli.flags import config_command
 from keras_vqvae2.cli.progress import epoch_progress
 from keras_vqvae2.cli.run import SPLITS, begin, build_vqvae, load_split
+from keras_vqvae2.cli.run_lock import locked
 
 # Where the config names no epochs. Steps, so that data sets of any size take the same few minutes.
 STEPS = 1200
@@ -14,7 +23,8 @@ STEPS = 1200
 @distribute
 def command(config, distribute):
     """Stage 1: learn the images; goes on where an earlier call stopped."""
-    train_vqvae(config, share(distribute))
+    with locked(config, share(distribute)) as workers:
+        train_vqvae(config, workers)
 
 
 def train_vqvae(config, workers=None):
@@ -32,7 +42,6 @@ def train_vqvae(config, workers=None):
         ValueError: if the data cannot be loaded, or the run holds another architecture.
     """
     from keras_vqvae2.distribution.processes import Workers, data_options
-    from keras_vqvae2.training.resume import fit_resumable
 
     workers = workers or Workers()
     begin(config, "Stage 1: the VQ-VAE-2 learns the images", is_chief=workers.is_chief)
@@ -57,7 +66,7 @@ def train_vqvae(config, workers=None):
         "callbacks": _callbacks(config, vqvae, data["validation"], workers),
         "workers": workers,
     }
-    history = fit_resumable(vqvae, batches, config.vqvae_dir, epochs=epochs, **options)
+    history = fit(config, vqvae, batches, config.vqvae_dir, epochs=epochs, **options)
     if training.decoder_epochs:
         _train_decoder(config, vqvae, batches, len(history), options)
     save_model(vqvae, config.vqvae_file, workers)
@@ -68,8 +77,6 @@ def _train_decoder(config, vqvae, batches, epochs_before, options):
     """Let the decoder learn on while the codes stay as they are."""
     import keras
 
-    from keras_vqvae2.training.resume import fit_resumable
-
     training = config.vqvae_training
     epochs, rate = training.decoder_epochs, training.learning_rate
     scope = options["workers"].scope
@@ -78,7 +85,7 @@ def _train_decoder(config, vqvae, batches, epochs_before, options):
         vqvae.compile(adam(config, rate / 2, epochs * len(batches)))
     # Of the codes as they are after so many epochs, and no other.
     directory = config.vqvae_dir / f"decoder_after_{epochs_before}"
-    fit_resumable(vqvae, batches, directory, epochs=epochs, **options)
+    fit(config, vqvae, batches, directory, epochs=epochs, **options)
     with scope():
         vqvae.fix_codes(False)
         vqvae.compile(keras.optimizers.Adam(rate))

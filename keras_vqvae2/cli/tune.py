@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 import keras_vqvae2 as kv
+from keras_vqvae2 import files
 from keras_vqvae2.cli.config import Config, flat, nested, read_options
 from keras_vqvae2.cli.flags import FILE, config_command
 from keras_vqvae2.cli.progress import console, progress
@@ -143,7 +144,7 @@ def _tune_vqvae(config, search, space):
     # What is the same in each trial, and another in a config's default.
     fixed = {"num_levels": num_levels, "residual_filters": None}
     best = _finish(tuner, here.vqvae_dir, PARTS["vqvae"], {"vqvae": fixed})
-    best.save(here.vqvae_file)
+    files.write_archive(here.vqvae_file, best.save)
     # They may be those of an earlier best.
     shutil.rmtree(here.codes_dir, ignore_errors=True)
     for split in SPLITS:
@@ -172,7 +173,7 @@ def _tune_prior(config, search, space):
     if kv.tuning.role() == "worker":
         return
     best = _finish(tuner, here.prior_dir, PARTS["prior"], {"codes": {"with_labels": by_class}})
-    best.save(here.prior_file)
+    files.write_archive(here.prior_file, best.save)
 
 
 def _run(config, folder, hypermodel, search, objective, space, data, mark=lambda: None):

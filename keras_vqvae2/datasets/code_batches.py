@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_vqvae2.datasets.epoch_batches import EpochBatches
-from keras_vqvae2.datasets.manifest import CodeManifest, check_weights, shard_path
+from keras_vqvae2.datasets.manifest import CodeManifest, check_weights, is_intact, shard_path
 
 # Each takes a file handle, of which systems commonly allow 1,024 to a process. Enough for 2 million
 # examples of two levels in shards of the default size; beyond it, shards are opened time and again.
@@ -16,8 +16,8 @@ MAX_OPEN_FILES = 384
 class CodeBatches(EpochBatches):
     """Batches of the codes that `extract_codes` wrote, read from disk as they are asked for.
 
-    The shards are memory-mapped: only the rows of a batch are read, whatever the order, and the
-    whole is never in memory.
+    All shards are held to their checksums first. They are memory-mapped: only the rows of a batch
+    are read, whatever the order, and the whole is never in memory.
 
     Args:
         directory: folder that `extract_codes` wrote.
@@ -43,8 +43,8 @@ class CodeBatches(EpochBatches):
         `[B, H, W]` a level, coarse to fine, and int32 `[B]`.
 
     Raises:
-        ValueError: if the folder holds no complete codes, they are of other weights, or an argument
-            is out of its range.
+        ValueError: if the folder holds no complete codes, a shard is damaged, they are of other
+            weights, or an argument is out of its range.
 
     The example of `extract_codes` writes codes and reads them.
     `priors.fit(codes, epochs=20, callbacks=[codes.epoch_callback()])` trains on them, and goes on
@@ -115,4 +115,11 @@ def _check_complete(manifest, directory):
             f"The codes in {directory} are incomplete: {len(missing)} of {len(shards)} shards are "
             "missing. Call `extract_codes` again with the same options: it goes on where it "
             "stopped."
+        )
+    damaged = [shard for shard in shards if not is_intact(manifest, directory, shard)]
+    if damaged:
+        names = ", ".join(str(shard_path(directory, shard)) for shard in damaged)
+        raise ValueError(
+            f"{names} {'is' if len(damaged) == 1 else 'are'} damaged. Call `extract_codes` again "
+            "with the same options: it makes what is damaged again."
         )

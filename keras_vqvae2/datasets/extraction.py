@@ -1,21 +1,25 @@
 """Codes of a frozen VQ-VAE-2 written to disk, for the priors of stage 2."""
 
 import dataclasses
+import functools
 import hashlib
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 
-from keras_vqvae2 import checks
+from keras_vqvae2 import checks, files
 from keras_vqvae2.datasets.augmentation import Augmentation
 from keras_vqvae2.datasets.image_data import as_image_data
 from keras_vqvae2.datasets.manifest import (
     FILE_NAME,
     CodeManifest,
     check_weights,
+    is_intact,
     shard_path,
     weights_fingerprint,
+    write_sums,
 )
 
 
@@ -37,7 +41,7 @@ def extract_codes(
     """Encode a dataset and write its codes to disk as shards, with a manifest.
 
     It can be killed at any time: the same call goes on after the last complete shard, and the files
-    are those of an undisturbed run. `CodeBatches` reads them.
+    are those of an undisturbed run. A damaged shard is made again. `CodeBatches` reads them.
 
     Args:
         vqvae: the trained `VQVAE2`.
@@ -101,7 +105,7 @@ def extract_codes(
             progress(done, manifest.num_examples)
 
     for shard in range(index, manifest.num_shards, count):
-        if shard_path(directory, shard).exists():
+        if is_intact(manifest, directory, shard):
             report(manifest.rows(shard).stop)
         else:
             _write_shard(manifest, shard, vqvae, data, directory, batch_size, report)
@@ -205,13 +209,27 @@ def _write_shard(manifest, shard, vqvae, data, directory, batch_size, report):
     path = shard_path(directory, shard)
     # One name a shard, so that a run after a kill overwrites what the kill left.
     partial = path.with_suffix(".partial")
-    partial.mkdir(exist_ok=True)
-    for name, array in arrays.items():
-        with open(partial / f"{name}.npy", "wb") as file:
-            np.save(file, array, allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
-    os.replace(partial, path)
+    try:
+        _remove(partial)
+        partial.mkdir()
+        for name, array in arrays.items():
+            save = functools.partial(np.save, arr=array, allow_pickle=False)
+            files.write(partial / f"{name}.npy", save)
+        write_sums(partial)
+        _remove(path)  # where it is damaged
+        os.replace(partial, path)
+        files.sync_folder(directory)
+    except OSError:
+        shutil.rmtree(partial, ignore_errors=True)  # it may be what fills the disk
+        raise
+
+
+def _remove(path):
+    """Remove a folder, if it is there, or a file in its place."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _images(data, rows, augmentation):

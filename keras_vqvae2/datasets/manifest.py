@@ -6,28 +6,30 @@ codes/
   shard-00000/top.npy       uint16 [rows, H, W], int32 where K > 65,536; a file for each level
               bottom.npy
               labels.npy    int32 [rows], if there are labels
+              SHA256SUMS    of these files, as `sha256sum -c` reads it
   shard-00001/ ...
 ```
 
 Row `r` of the whole is image `r % N` in augmented pass `r // N`, and shard `s` holds the rows from
 `s * shard_size` on: a shard's number determines its content, so shards can be written in any order,
 by any worker. A shard is written beside its place and moved there, and the manifest says
-`"complete": true` after the last: what has its final name is whole.
+`"complete": true` after the last: what has its final name is whole. The manifest holds a checksum
+of itself, and each shard those of its files; codes of before there were any are read all the same.
 """
 
 import dataclasses
 import hashlib
-import json
-import os
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from keras_vqvae2 import files
 from keras_vqvae2.datasets.augmentation import Augmentation
 
 FORMAT_VERSION = 1
 FILE_NAME = "manifest.json"
+SUMS_NAME = "SHA256SUMS"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,13 +87,8 @@ class CodeManifest:
             directory: path of the folder.
             writer: number of this process among those that write into the folder.
         """
-        path = Path(directory) / FILE_NAME
-        partial = path.with_suffix(f".partial-{writer}")
-        with open(partial, "w", encoding="utf-8") as file:
-            json.dump(dataclasses.asdict(self), file, indent=2)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
+        text = files.signed_json(dataclasses.asdict(self))
+        files.write_text(Path(directory) / FILE_NAME, text, writer)
 
     @classmethod
     def load(cls, directory):
@@ -113,7 +110,7 @@ class CodeManifest:
                 f"Received: {str(directory)!r}, without {FILE_NAME}"
             )
         try:
-            fields = json.loads(path.read_text(encoding="utf-8"))
+            fields = files.read_signed_json(path)
             version = fields["format_version"]
             if version != FORMAT_VERSION:
                 raise ValueError(
@@ -133,13 +130,67 @@ class CodeManifest:
                 num_embeddings=tuple(manifest.num_embeddings),
                 label_names=manifest.label_names and tuple(manifest.label_names),
             )
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+        except files.DamagedFileError as error:
+            raise ValueError(
+                f"{error}, so it is not a manifest of codes. Remove {directory} to extract anew."
+            ) from error
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{path} is not a manifest of codes: {error}") from error
 
 
 def shard_path(directory, shard):
     """Return the path of a shard, which exists once the shard is complete."""
     return Path(directory) / f"shard-{shard:05d}"
+
+
+def write_sums(folder):
+    """Write the checksums of a shard's files beside them.
+
+    Args:
+        folder: of the shard, complete but for them.
+    """
+    files.write_text(folder / SUMS_NAME, _sums(folder))
+
+
+def _sums(folder):
+    names = sorted(file.name for file in folder.glob("*.npy"))
+    return "".join(f"{files.digest(folder / name)}  {name}\n" for name in names)
+
+
+def is_intact(manifest, directory, shard):
+    """Return whether a shard's files are those that were written.
+
+    Args:
+        manifest: `CodeManifest` of the folder.
+        directory: path of the folder.
+        shard: number of the shard.
+
+    Returns:
+        bool; False for a shard that is not there.
+
+    Raises:
+        OSError: if a file cannot be read.
+    """
+    folder, rows = shard_path(directory, shard), len(manifest.rows(shard))
+    shapes = dict(zip(manifest.level_names, manifest.code_shapes, strict=True))
+    if manifest.num_classes is not None:
+        shapes["labels"] = ()
+    sums = folder / SUMS_NAME
+    try:
+        # Not there in codes of before there were any; they are told by their shapes.
+        if sums.exists() and sums.read_text() != _sums(folder):
+            return False
+        for name, shape in shapes.items():
+            array = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+            if array.shape != (rows, *shape):
+                return False
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        raise
+    except Exception:  # of a damaged header NumPy raises errors of many kinds
+        return False
+    return True
 
 
 def weights_fingerprint(model):

@@ -176,6 +176,10 @@ def test_the_names_of_the_classes_go_with_the_prior(pictures, copy, tmp_path, ca
     config = json.loads(file.read_text())
     config["data"]["name"] = str(tmp_path / "gone")
     file.write_text(json.dumps(config))
+    message = "is not what was written. If you changed it yourself, remove its field `checksum`."
+    assert message in refusal(capsys, "generate", "--run-dir", copy)
+    del config["checksum"]
+    file.write_text(json.dumps(config))
     assert command("generate", "--run-dir", copy, "--seed", 1, "--label", "square") == 0
     expected = (copy / "samples.png").read_bytes()
     assert expected != before

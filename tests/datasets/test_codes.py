@@ -73,7 +73,8 @@ def test_shards_are_plain_arrays_small_where_they_can_be(codes):
         *(f"shard-0000{i}" for i in range(4)),
     ]
     shard = codes / "shard-00003"
-    assert sorted(path.name for path in shard.iterdir()) == ["bottom.npy", "labels.npy", "top.npy"]
+    names = ["SHA256SUMS", "bottom.npy", "labels.npy", "top.npy"]
+    assert sorted(path.name for path in shard.iterdir()) == names
     arrays = [np.load(shard / f"{name}.npy", allow_pickle=False) for name in ("top", "bottom")]
     assert [(a.dtype.name, a.shape) for a in arrays] == [
         ("uint16", (2, 2, 3)),
@@ -290,7 +291,7 @@ def test_the_manifest_is_read_as_it_was_written(codes):
 
 def test_codes_older_than_an_option_go_on_without_it(codes):
     fields = json.loads((codes / "manifest.json").read_text())
-    del fields["augmentation"]["noise"]
+    del fields["augmentation"]["noise"], fields["checksum"]
     (codes / "manifest.json").write_text(json.dumps(fields))
     assert extract_codes(FakeVQVAE(), DATA, codes, shard_size=16).complete
 
@@ -339,3 +340,37 @@ def test_parts_together_are_the_whole(tmp_path):
         assert manifest.complete == CodeManifest.load(tmp_path / "parts").complete == (index == 1)
     assert [encoder.images_encoded for encoder in encoders] == [32, 18]
     assert _files(tmp_path / "parts") == _files(tmp_path / "whole")
+
+
+def _hurt(file, damage):
+    data = file.read_bytes()
+    if damage == "removed":
+        file.unlink()
+    elif damage == "flipped":
+        file.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    else:
+        file.write_bytes(data[: int(damage * len(data))])
+
+
+@pytest.mark.parametrize("damage", ["removed", "flipped", 0, 0.1, 0.9])
+@pytest.mark.parametrize("name", ["top.npy", "labels.npy", "SHA256SUMS"])
+def test_a_damaged_shard_is_named_and_made_again(codes, name, damage):
+    files = _files(codes)
+    _hurt(codes / "shard-00001" / name, damage)
+    if (name, damage) != ("SHA256SUMS", "removed"):  # as of codes of before there were any
+        with pytest.raises(ValueError, match=r"codes/shard-00001 is damaged. Call `extract_codes`"):
+            CodeBatches(codes, 8)
+        vqvae = FakeVQVAE()
+        assert extract_codes(vqvae, DATA, codes, shard_size=16).complete
+        assert vqvae.images_encoded == 16
+        assert _files(codes) == files
+    _read(codes)
+
+
+@pytest.mark.parametrize("place", range(10, 800, 79))
+def test_a_changed_manifest_is_named(codes, place):
+    file = codes / "manifest.json"
+    text = file.read_bytes()
+    file.write_bytes(text[:place] + bytes([text[place] ^ 1]) + text[place + 1 :])
+    with pytest.raises(ValueError, match=r"manifest.json"):
+        CodeBatches(codes, 8)
