@@ -18,7 +18,7 @@ WITH_CONFIG = [
 # What users type: no flag may be renamed.
 CONFIG_FLAGS = """
 --config --size --wiring
---run-dir --seed --tensorboard --no-tensorboard --cosine-decay --no-cosine-decay
+--run-dir --seed --checkpoint-steps --tensorboard --no-tensorboard --cosine-decay --no-cosine-decay
 --dataset --data-dir --image-size --train-split --validation-split --batch-size
 --image-key --label-key --skip-damaged --no-skip-damaged
 --flip --no-flip --shift --code-noise --code-passes
@@ -43,7 +43,7 @@ OWN_FLAGS = {
     "generate": "--label",
     "reconstruct": "",
     "complete": "--hide",
-    "evaluate": "--samples --no-samples --reference --held-out --extractor",
+    "evaluate": "--samples --no-samples --reference --held-out --sets --extractor",
     "export": "--name",
     "info": "",
     "serve-command": "directory --port --rest-port",
