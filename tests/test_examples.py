@@ -11,9 +11,11 @@ import pytest
 from PIL import Image
 
 from keras_vqvae2 import VQVAE2, HierarchicalPrior, ImageGenerator, datasets, tuning
+from keras_vqvae2.datasets import emoji32
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 MAX_LINES = {
+    "embed_emoji.py": 55,
     "pixelcnn_prior_example.py": 65,
     "minimal.py": 30,
     "serving_client.py": 90,
@@ -103,3 +105,22 @@ def test_a_preset_is_trained_scored_and_exported(run_example, tmp_path, shared_d
     assert (served / "models.config").exists()
     card = (served / "1" / "MODEL_CARD.md").read_text()
     assert "1,000 images of each kind against 4,000 of fashion_mnist/test[:4000]" in card
+
+
+def test_embedded_emoji_come_back_as_they_were(run_example, tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    styles = np.repeat(np.arange(len(emoji32.STYLES)), 10)
+    glyphs = np.tile([3, 3, 3, 3, 3, 3, 5, 8, 8, 9], len(emoji32.STYLES))
+    glyphs[-3:] = (10, 11, 12)  # six tones of one glyph, one of each other
+    glyphs[glyphs == 8] = np.arange(20, 20 + np.sum(glyphs == 8))
+    images = rng.integers(0, 256, (len(glyphs), 32, 32, 3), "uint8")
+    kinds = glyphs % len(emoji32.KINDS)
+    arrays = {"images": images, "groups": glyphs, "labels": kinds, "styles": styles}
+    np.savez(tmp_path / "all.npz", label_names=list(emoji32.KINDS), **arrays)
+    run_example("embed_emoji.py", tmp_path / "all.npz", "--out", tmp_path)
+    monkeypatch.setattr(emoji32, "FOLDER", tmp_path)
+    kept = np.flatnonzero(~np.isin(np.arange(len(glyphs)) % 10, (1, 3, 5)))
+    order = kept[np.lexsort((kept, glyphs[kept], styles[kept]))]
+    expected = (images, glyphs, kinds, styles)
+    for found, original in zip(emoji32.read_sheets(), expected, strict=True):
+        np.testing.assert_array_equal(found, original[order])
