@@ -24,7 +24,7 @@ from keras_vqvae2.evaluation.extractors import SECOND
 # Of each split the images that all is compared with, and how many are drawn at a time; None for
 # the whole split, which is then drawn again and again with other seeds.
 SETS = {"emoji32": (None, None), "fashion_mnist": (4_000, 1_000)}
-SEEDS = 3
+SEEDS = {"validation": 1, "test": 3}
 SWEPT = {
     "emoji32": [
         {"guidance": guidance, "top_p": top_p}
@@ -64,10 +64,10 @@ def sets_of(name, data):
     """The images that all is compared with, and the sets that are drawn, each with its seed."""
     reference, size = SETS[name]
     if size is None:
-        return data, [(data, seed) for seed in range(SEEDS)]
+        return data, [(data, seed) for seed in range(SEEDS[data.split])]
     starts = range(reference, len(data) - size + 1, size)
     sets = [data.part(start, start + size) for start in starts]
-    seeds = SEEDS if len(sets) == 1 else 1
+    seeds = SEEDS["test"] if len(sets) == 1 else 1
     return data.part(stop=reference), [(one, seed) for one in sets for seed in range(seeds)]
 
 
