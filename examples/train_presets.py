@@ -52,6 +52,8 @@ PRESETS = {
         "prior_epochs": 7,
         # The top codes are learned by heart sooner.
         "prior_dropout": (0.3, 0.2),
+        "top_p": 0.9,
+        "guidance": 3.0,
     },
     "fashion_mnist": {
         "batch_size": 128,
