@@ -25,11 +25,12 @@ from keras_vqvae2.evaluation.extractors import SECOND
 # the whole split, which is then drawn again and again with other seeds.
 SETS = {"emoji32": (None, None), "fashion_mnist": (4_000, 1_000)}
 SEEDS = {"validation": 1, "test": 3}
+JUDGES = ("", "second ")  # how their scores are called; of some data there is one
 SWEPT = {
     "emoji32": [
         {"guidance": guidance, "top_p": top_p}
-        for top_p in (1.0, 0.95, 0.9)
-        for guidance in (1.0, 1.5, 2.0, 3.0, 4.0)
+        for top_p in (1.0, 0.9)
+        for guidance in (1.0, 2.0, 3.0, 4.0)
     ],
     "fashion_mnist": [
         {"temperature": temperature, "guidance": guidance}
@@ -41,23 +42,20 @@ SWEPT = {
 
 @dataclasses.dataclass
 class Judges:
-    """The reference images as two networks see them."""
+    """The reference images as each judge sees them."""
 
     extractors: list
     references: list
 
     def scores(self, images, labels):
-        """Distances and recognition by both judges; coverage and precision by the first."""
-        features = [extractor.features(images) for extractor in self.extractors]
-        near = precision_recall(self.references[0], features[0])
-        return {
-            "distance": frechet_distance(self.references[0], features[0]),
-            "second distance": frechet_distance(self.references[1], features[1]),
-            "recognised": accuracy(self.extractors[0].classifier, images, labels),
-            "second recognised": accuracy(self.extractors[1].classifier, images, labels),
-            "coverage": near["coverage"],
-            "precision": near["precision"],
-        }
+        """Distances and recognition by each judge; coverage and precision by the first."""
+        found = {}
+        for name, judge, reference in zip(JUDGES, self.extractors, self.references, strict=False):
+            features = judge.features(images)
+            found[f"{name}distance"] = frechet_distance(reference, features)
+            found[f"{name}recognised"] = accuracy(judge.classifier, images, labels)
+            found |= {} if name else precision_recall(reference, features)
+        return found
 
 
 def sets_of(name, data):
@@ -79,6 +77,11 @@ def score(model, judges, sets, options):
     ]
 
 
+def of_judges(scores, name):
+    """The names of a score by each judge."""
+    return [judge + name for judge in JUDGES if judge + name in scores]
+
+
 def mean(scores, name):
     """The mean of a score over the sets."""
     return np.mean([one[name] for one in scores])
@@ -87,13 +90,13 @@ def mean(scores, name):
 def row(title, scores, reconstructed=None):
     """A row of the table: means over the sets, and how far the ratios lie apart."""
     cells = [title]
-    for name in ("distance", "second distance"):
+    for name in of_judges(scores[0], "distance"):
         text = f"{mean(scores, name):.2f}"
         if reconstructed is not None:
             ratios = [a[name] / b[name] for a, b in zip(scores, reconstructed, strict=True)]
             text += f", {np.mean(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
         cells.append(text)
-    for name in ("recognised", "second recognised", "coverage", "precision"):
+    for name in (*of_judges(scores[0], "recognised"), "coverage", "precision"):
         cells.append(f"{mean(scores, name):.3f}")
     return cells
 
@@ -106,7 +109,7 @@ def text_of(options):
 def measure(name, model, data, options_of):
     """The table of one split and what `options_of` gives of it: a list of options to be scored."""
     reference, sets = sets_of(name, data)
-    extractors = [load_extractor(name), load_extractor(SECOND.format(name))]
+    extractors = [load_extractor(judge) for judge in (name, SECOND.get(name)) if judge]
     judges = Judges(extractors, [e.features(reference.images[:]) for e in extractors])
     reconstructed = [judges.scores(model.reconstruct(one.images[:]), one.labels) for one, _ in sets]
     real = [judges.scores(one.images[:], one.labels) for one, _ in sets]
@@ -126,7 +129,8 @@ def best_of(reconstructed, results):
     """
 
     def loss(scores):
-        ratios = [mean(scores, n) / mean(reconstructed, n) for n in ("distance", "second distance")]
+        names = of_judges(scores[0], "distance")
+        ratios = [mean(scores, n) / mean(reconstructed, n) for n in names]
         lost = max(0.0, 0.9 - mean(scores, "coverage") / mean(reconstructed, "coverage"))
         return np.log(ratios).sum() + 5 * lost
 
@@ -181,8 +185,9 @@ def main():
         plot(arguments.plot / f"{name}_sweep.png", swept, reconstructed, results)
     plain = dict.fromkeys(chosen, 1.0)
     judged, *_ = measure(name, model, data["test"], [plain, chosen])
-    head = ("images", "Fréchet distance, of reconstructions'", "the second judge's", "recognised")
-    head += ("by the second", "coverage", "precision")
+    names = (*of_judges(results[0][0], "distance"), *of_judges(results[0][0], "recognised"))
+    words = [n.replace("distance", "Fréchet distance, of reconstructions'") for n in names]
+    head = ("images", *words, "coverage", "precision")
     text = "\n\n".join(
         f"{title}:\n\n{markdown([head, *table])}"
         for title, table in (

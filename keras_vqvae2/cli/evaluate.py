@@ -111,11 +111,11 @@ def _scored_splits(config, reference, held_out):
 def _score(config, generator, reference, held_out, extractor, sets):
     """The scores of samples, and a picture of samples beside the nearest training images."""
     from keras_vqvae2 import drawing
-    from keras_vqvae2.evaluation.extractors import DATASETS, SECOND
+    from keras_vqvae2.evaluation.extractors import SECOND
 
     train, second = load_split(config, "train"), None
-    if extractor.name in DATASETS:
-        second = kv.evaluation.load_extractor(SECOND.format(extractor.name))
+    if extractor.name in SECOND:
+        second = kv.evaluation.load_extractor(SECOND[extractor.name])
     with progress("samples to score") as update:
         scores, samples, neighbours = kv.evaluation.score_samples(
             generator,

@@ -10,11 +10,11 @@ from keras import ops
 from keras_vqvae2.datasets import weights_fingerprint
 from keras_vqvae2.evaluation.classifier import FEATURES
 
-# Classifiers of this project, by `examples/train_classifiers.py`: of each dataset two, of other
-# architectures and seeds.
+# Classifiers of this project, by `examples/train_classifiers.py`: one of each dataset, and of the
+# emoji a second one, of another architecture and seed.
 DATASETS = ("emoji32", "fashion_mnist")
-SECOND = "{}_second"
-EMBEDDED = (*DATASETS, *map(SECOND.format, DATASETS))
+SECOND = {"emoji32": "emoji32_second"}
+EMBEDDED = (*DATASETS, *SECOND.values())
 INCEPTION = "inception_v3"
 # Of any data without an embedded classifier of its own, where Inception's weights cannot be had.
 FALLBACK = "emoji32"
@@ -72,8 +72,8 @@ def load_extractor(name="auto", dataset=None):
     """Load a feature extractor.
 
     Args:
-        name: `"emoji32"`, `"fashion_mnist"`, `"emoji32_second"` or `"fashion_mnist_second"`,
-            classifiers embedded in the package;
+        name: `"emoji32"`, `"emoji32_second"` or `"fashion_mnist"`, classifiers embedded in the
+            package;
             `"inception_v3"`, of `keras.applications`, which may download its weights; a path of a
             `.keras` file or a `keras.Model`, whose outputs are the features; or `"auto"`: the
             embedded classifier of `dataset`, else Inception, else the classifier of emoji.

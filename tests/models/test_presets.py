@@ -36,8 +36,9 @@ def test_the_emoji_preset_reconstructs_without_a_pattern_of_dots(preset):
     model, data = preset("emoji32"), datasets.load("emoji32", "test")
     reconstructions = model.reconstruct(data.images)
     error = (reconstructions.astype("float64") - data.images) / 127.5
-    assert np.square(error).mean() < 0.03
-    assert nyquist_ratio(reconstructions) < 1.2 * nyquist_ratio(data.images)
+    assert np.square(error).mean() < 0.025
+    # Of transposed convolutions it was 4.6 times the originals'.
+    assert nyquist_ratio(reconstructions) < 1.7 * nyquist_ratio(data.images)
 
 
 @pytest.mark.slow
