@@ -35,6 +35,7 @@ class TrainStep:
         return self._logs(loss, inputs, outputs, sample_weight)
 
     def make_train_function(self, force=False):
+        """Prepare the function of a training step, as Keras does, after the optimizer's state."""
         # Variables that a compiled step creates make TensorFlow trace it a second time.
         if self.built and not self.optimizer.built:
             with self.distribute_strategy.scope():

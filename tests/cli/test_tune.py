@@ -85,7 +85,7 @@ def test_a_training_takes_the_options_of_the_best(tuned, monkeypatch):
     assert best["prior"]["prior"] == {
         "filters": 4,
         "num_blocks": 1,
-        "dropout": configs[1].prior.dropout,
+        "dropout": configs[1].prior.dropout[0],
     }
     assert best["prior"]["batch_size"] == 8
 
