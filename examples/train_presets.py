@@ -114,6 +114,7 @@ generator.save(folder / f"{name}.keras")
 
 # The pictures of the documents; of all kinds, where `generate` shows some.
 images = arguments.out / "docs" / "images"
+images.mkdir(parents=True, exist_ok=True)
 for picture in ("samples", "reconstructions"):
     shutil.copy(config.run_dir / f"{picture}.png", images / f"{name}_{picture}.png")
 labels = np.repeat(np.arange(generator.num_classes), 8)
