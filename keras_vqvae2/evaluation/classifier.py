@@ -34,10 +34,7 @@ def build_classifier(image_shape, num_classes, filters=32, features=128, dropout
         x = keras.layers.Conv2D(filters * 2**level, 3, strides=2, padding="same")(x)
         x = keras.layers.ReLU()(x)
     x = keras.layers.Flatten()(x)
-    x = keras.layers.Dropout(dropout)(x)
-    x = keras.layers.Dense(features, activation="relu", name=FEATURES)(x)
-    x = keras.layers.Dropout(dropout)(x)
-    return keras.Model(images, keras.layers.Dense(num_classes, name="logits")(x))
+    return _classifier(images, x, num_classes, features, dropout)
 
 
 def build_second_classifier(image_shape, num_classes, filters=16, features=128, dropout=0.3):
@@ -69,6 +66,11 @@ def build_second_classifier(image_shape, num_classes, filters=16, features=128, 
             x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
         x = keras.layers.MaxPooling2D()(x)
     x = keras.layers.GlobalAveragePooling2D()(x)
+    return _classifier(images, x, num_classes, features, dropout)
+
+
+def _classifier(images, x, num_classes, features, dropout):
+    """The model of images to logits, by a hidden layer on `x`, what convolutions made of them."""
     x = keras.layers.Dropout(dropout)(x)
     x = keras.layers.Dense(features, activation="relu", name=FEATURES)(x)
     x = keras.layers.Dropout(dropout)(x)

@@ -103,11 +103,7 @@ def score_samples(
     }
     labelled = ("real", "reconstructions", *(["samples"] if conditional else []))
     classes = {name: held_out.labels for name in labelled if held_out.labels is not None}
-    judged = {
-        judge: _judge(judge, reference, sets, classes, num_sets)
-        for judge in (extractor, second)
-        if judge is not None
-    }
+    judged, features = _judge(extractor, reference, sets, classes, num_sets)
     scores = {
         "num_samples": len(held_out),
         "num_reference": len(reference),
@@ -116,33 +112,36 @@ def score_samples(
         "num_sets": num_sets,
         "seed": seed,
         **options,
-        **judged[extractor],
+        **judged,
     }
     if second is not None:
-        scores["second"] = judged[second]
+        scores["second"], _ = _judge(second, reference, sets, classes, num_sets)
     if conditional:
         scores["classification_accuracy"] = _classification_accuracy(
             model, reference, train, num_classified or len(held_out), seed, options
         )
     known = extractor.features(train.images[:])
-    distances, neighbours = nearest(extractor.features(sets["samples"]), known)
+    distances, neighbours = nearest(features["samples"], known)
     scores["nearest_training_distance"] = {
         "samples": float(distances.mean()),
-        "real": float(nearest(extractor.features(real), known)[0].mean()),
+        "real": float(nearest(features["real"], known)[0].mean()),
     }
     return scores, sets["samples"], neighbours
 
 
 def _judge(extractor, reference, sets, classes, num_sets):
-    """The scores of one network: of each set of images the mean over its parts, and the spread."""
+    """What one network says of each set of images: `(scores, features)`.
+
+    A score is the mean over the parts of a set, beside its spread.
+    """
     target = extractor.features(reference.images[:])
+    features = {name: extractor.features(images) for name, images in sets.items()}
     scores = {"extractor": {"name": extractor.name, "checksum": extractor.checksum}, "spread": {}}
     for name, images in sets.items():
-        features = extractor.features(images)
         parts = []
         for rows in np.split(np.arange(len(images)), num_sets):
-            part = {"frechet_distance": frechet_distance(target, features[rows])}
-            part |= precision_recall(target, features[rows])
+            part = {"frechet_distance": frechet_distance(target, features[name][rows])}
+            part |= precision_recall(target, features[name][rows])
             if extractor.classifier is not None and name in classes:
                 labels = classes[name][rows]
                 part["recognised"] = accuracy(extractor.classifier, images[rows], labels)
@@ -151,7 +150,7 @@ def _judge(extractor, reference, sets, classes, num_sets):
             values = [part[score] for part in parts]
             scores.setdefault(score, {})[name] = float(np.mean(values))
             scores["spread"].setdefault(score, {})[name] = [min(values), max(values)]
-    return scores
+    return scores, features
 
 
 def _classification_accuracy(model, reference, train, count, seed, options):
