@@ -43,10 +43,10 @@ NUM_CLASSIFIED = 5_000  # images of each classifier that is trained to judge sam
 )
 def command(config, samples, reference, held_out, sets, extractor):
     """Measure both stages and samples; write report.json and neighbours.png."""
-    evaluate(config, samples, reference, held_out, sets, extractor)
+    evaluate(config, samples, reference, held_out, extractor, sets)
 
 
-def evaluate(config, samples=False, reference=None, held_out=None, sets=1, extractor="auto"):
+def evaluate(config, samples=False, reference=None, held_out=None, extractor="auto", sets=1):
     """Measure both stages on the training and the validation split; write `report.json`.
 
     Args:
@@ -55,8 +55,9 @@ def evaluate(config, samples=False, reference=None, held_out=None, sets=1, extra
         reference: split that they are compared with; None for four fifths of the validation split.
         held_out: split of other real images, as many as samples are drawn; None for the other
             fifth. Both or none are given.
-        sets: how many disjoint sets those are, of equal size: scores are means over them.
         extractor: of `evaluation.load_extractor`, for the samples.
+        sets: how many disjoint sets the held-out images are, of equal size: scores are means over
+            them.
 
     Returns:
         The report, as `evaluation.evaluate` gives it, with the dataset, the history of the prior,
