@@ -108,7 +108,7 @@ def _sentence(error):
         return f"{error.filename}: {error.strerror}." + (
             " What was saved before is intact; the same command goes on from there." * kept
         )
-    if isinstance(error, (OSError, ValueError)):
+    if isinstance(error, (OSError, ValueError, FloatingPointError)):  # the last of divergence
         return str(error)
     # Of TensorFlow's own files, in an export or in logs: no space and no permission.
     if type(error).__name__ in ("ResourceExhaustedError", "PermissionDeniedError"):

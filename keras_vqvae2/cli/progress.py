@@ -87,6 +87,8 @@ def epoch_progress(shown):
         def on_epoch_end(self, epoch, logs=None):
             self._bar.stop()
             words = [say(logs[name]) for name, say in shown.items() if name in (logs or {})]
+            if skipped := (logs or {}).get("skipped"):
+                words.append(f"[red]{skipped:.0f} steps skipped: not finite[/red]")
             words.append(f"{time.monotonic() - self._start:.1f} s")
             console().print("  ".join([self._title, *words]))
 

@@ -75,6 +75,47 @@ def run_on_batch(function, inputs):
     return keras.tree.map_structure(lambda y: y[:size], outputs)
 
 
+def choose(condition, if_true, if_false, values):
+    """Run one of two functions, each of which may change variables and talk to other replicas.
+
+    Args:
+        condition: bool scalar, the same on every replica.
+        if_true: function of `values`, without a result.
+        if_false: the same.
+        values: nest of this replica's tensors. A function must take its tensors from here: those
+            that it closes over would be of one replica.
+
+    Example:
+
+    >>> choose(ops.array(True), lambda x: print("yes"), lambda x: print("no"), ops.array(0))
+    yes
+    """
+    context = _replica_context()
+    if context is None:
+        _choose(condition, lambda: if_true(values), lambda: if_false(values))
+        return
+
+    def across(strategy, condition, values):
+        # Replicas cannot talk inside a branch of their own, so all take one together.
+        first = strategy.experimental_local_results(condition)[0]
+        each = strategy.extended.call_for_each_replica
+        _choose(
+            first,
+            lambda: each(if_true, args=(values,)),
+            lambda: each(if_false, args=(values,)),
+        )
+
+    context.merge_call(across, args=(condition, values))
+
+
+def _choose(condition, if_true, if_false):
+    def then(function):
+        function()
+        return 0  # a branch has a result
+
+    ops.cond(condition, lambda: then(if_true), lambda: then(if_false))
+
+
 class GlobalRows:
     """The rows of a batch on all replicas, numbered in the order of the global batch.
 

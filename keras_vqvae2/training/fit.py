@@ -6,6 +6,7 @@ import types
 import keras
 
 from keras_vqvae2.distribution.replicas import check_compiled
+from keras_vqvae2.training.divergence import Divergence
 
 
 class CheckedFit:
@@ -18,6 +19,7 @@ class CheckedFit:
 
     own_loss: str | None = None
     takes_lists = False  # whether a list may be its data, and not a pair of data and labels
+    divergence: Divergence | None = None  # from `compile` on
 
     def compile(self, optimizer="adam", loss=None, loss_weights=None, *args, **kwargs):
         """Configure the training as `keras.Model.compile` does.
@@ -39,6 +41,18 @@ class CheckedFit:
                     f"{self.own_loss}. Received: {name}={value!r}"
                 )
         super().compile(optimizer, loss, loss_weights, *args, **kwargs)
+        self.divergence = Divergence()
+
+    @property
+    def metrics(self):
+        """All metrics, that of skipped steps among them."""
+        own = [] if self.divergence is None else [self.divergence.skipped]
+        return [*super().metrics, *own]
+
+    def get_metrics_result(self):
+        """Return the metrics' values but for the skipped steps, which `fit` adds for an epoch."""
+        results = super().get_metrics_result()
+        return {name: value for name, value in results.items() if name != "skipped"}
 
     def compile_from_config(self, config):
         """Compile a loaded model as it was: Keras leaves that to a class with its own `compile`."""
@@ -84,10 +98,11 @@ class CheckedFit:
             kwargs["validation_data"] = (data, *others) if packed else data
         if isinstance(x, keras.utils.PyDataset):
             kwargs["shuffle"] = False
+        given = keras.tree.flatten(kwargs.get("callbacks") or [])  # or a single one
         if hasattr(x, "epoch_callback"):
             # Of our own datasets: they order an epoch by its number, which a resumed run begins at.
-            given = keras.tree.flatten(kwargs.get("callbacks") or [])  # or a single one
-            kwargs["callbacks"] = [x.epoch_callback(), *given]
+            given = [x.epoch_callback(), *given]
+        kwargs["callbacks"] = [self.divergence, *given]
         return super().fit(x, y, *args, **kwargs)
 
     def evaluate(self, x=None, y=None, *args, **kwargs):

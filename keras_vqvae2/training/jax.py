@@ -3,6 +3,8 @@
 import jax
 import keras
 
+from keras_vqvae2.training.divergence import not_finite
+
 
 class TrainStep:
     """Steps of a model that says how to read a batch and how to run forward.
@@ -14,7 +16,7 @@ class TrainStep:
     """
 
     def train_step(self, state, data):
-        """Follow the gradient of one batch; return the metrics so far and the new state."""
+        """Follow the gradient of one batch, if finite; return the metrics so far and the state."""
         trainable, non_trainable, optimizer_state, metrics = state
         inputs, sample_weight = self.unpack(data)
 
@@ -26,11 +28,22 @@ class TrainStep:
                 scaled = self.optimizer.scale_loss(loss)  # of float16
             return scaled, (loss, outputs, updated)
 
-        gradients, (loss, outputs, non_trainable) = jax.grad(objective, has_aux=True)(trainable)
-        trainable, optimizer_state = self.optimizer.stateless_apply(
+        gradients, (loss, outputs, updated) = jax.grad(objective, has_aux=True)(trainable)
+        moved, moved_optimizer = self.optimizer.stateless_apply(
             optimizer_state, gradients, trainable
         )
-        logs, metrics = self._logs(metrics, loss, inputs, outputs, sample_weight)
+        measured = self._update_metrics(metrics, loss, inputs, outputs, sample_weight)
+        found = not_finite((inputs, sample_weight), loss, gradients)
+        new = [moved, updated, moved_optimizer, measured]
+        if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
+            state = (trainable, non_trainable, moved_optimizer, metrics)  # it scales less
+        trainable, non_trainable, optimizer_state, metrics = jax.tree.map(
+            lambda before, after: jax.numpy.where(found.any(), before, after), list(state), new
+        )
+        with self._scope(self.metrics_variables, metrics) as scope:
+            self.divergence.skipped.update_state(found)
+            logs = self.get_metrics_result()
+        metrics = _values(scope, self.metrics_variables)
         return logs, (trainable, non_trainable, optimizer_state, metrics)
 
     def test_step(self, state, data):
@@ -40,7 +53,9 @@ class TrainStep:
         loss, outputs, non_trainable = self._run(
             trainable, non_trainable, inputs, sample_weight, training=False
         )
-        logs, metrics = self._logs(metrics, loss, inputs, outputs, sample_weight)
+        metrics = self._update_metrics(metrics, loss, inputs, outputs, sample_weight)
+        with self._scope(self.metrics_variables, metrics):
+            logs = self.get_metrics_result()
         return logs, (trainable, non_trainable, metrics)
 
     def _symbolic_build(self, iterator=None, data_batch=None):
@@ -61,13 +76,13 @@ class TrainStep:
             loss = self.compute_loss(inputs, None, outputs, sample_weight, training=training)
         return loss, outputs, _values(scope, self.non_trainable_variables)
 
-    def _logs(self, metrics, loss, inputs, outputs, sample_weight):
+    def _update_metrics(self, metrics, loss, inputs, outputs, sample_weight):
         with self._scope(self.metrics_variables, metrics) as scope:
             batch_size = jax.tree_util.tree_leaves(inputs)[0].shape[0]
             self._loss_tracker.update_state(loss, sample_weight=batch_size)
             prediction = self.update_metrics(inputs, outputs, sample_weight)
-            logs = self.compute_metrics(inputs, None, prediction, sample_weight)
-        return logs, _values(scope, self.metrics_variables)
+            self.compute_metrics(inputs, None, prediction, sample_weight)
+        return _values(scope, self.metrics_variables)
 
     @staticmethod
     def _scope(variables, values):

@@ -3,8 +3,9 @@
 import keras
 import tensorflow as tf
 
-from keras_vqvae2.distribution.replicas import is_multi_worker, num_replicas, run_on_batch
+from keras_vqvae2.distribution.replicas import choose, is_multi_worker, num_replicas, run_on_batch
 from keras_vqvae2.losses import global_batch_size
+from keras_vqvae2.training.divergence import not_finite
 
 
 class TrainStep:
@@ -17,22 +18,28 @@ class TrainStep:
     """
 
     def train_step(self, data):
-        """Follow the gradient of one batch; return the metrics so far."""
+        """Follow the gradient of one batch, if it is finite; return the metrics so far."""
         inputs, sample_weight = self.unpack(data)
+        state = self.non_trainable_variables + self.metrics_variables
+        before = [tf.identity(variable) for variable in state]
         with tf.GradientTape() as tape:
             outputs = self._forward(inputs, training=True)
             loss = self.compute_loss(inputs, None, outputs, sample_weight, training=True)
             scaled = self.optimizer.scale_loss(loss)  # of float16
-        weights = self.trainable_weights
-        self.optimizer.apply_gradients(zip(tape.gradient(scaled, weights), weights, strict=True))
-        return self._logs(loss, inputs, outputs, sample_weight)
+        gradients = tape.gradient(scaled, self.trainable_weights)
+        self._update_metrics(loss, inputs, outputs, sample_weight)
+        found = not_finite((inputs, sample_weight), loss, gradients)
+        self._follow(gradients, tf.reduce_any(found), state, before)
+        self.divergence.skipped.update_state(found)
+        return self._results()
 
     def test_step(self, data):
         """Evaluate one batch; return the metrics so far."""
         inputs, sample_weight = self.unpack(data)
         outputs = self._forward(inputs, training=False)
         loss = self.compute_loss(inputs, None, outputs, sample_weight, training=False)
-        return self._logs(loss, inputs, outputs, sample_weight)
+        self._update_metrics(loss, inputs, outputs, sample_weight)
+        return self._results()
 
     def make_train_function(self, force=False):
         """Prepare the function of a training step, as Keras does, after the optimizer's state."""
@@ -60,12 +67,32 @@ class TrainStep:
     def _forward(self, inputs, training):
         return run_on_batch(lambda batch: self.forward(batch, training=training), inputs)
 
-    def _logs(self, loss, inputs, outputs, sample_weight):
+    def _follow(self, gradients, skip, state, before):
+        """Follow the gradients, or let the step leave no trace."""
+        optimizer, weights = self.optimizer, self.trainable_weights
+
+        def follow(values):
+            optimizer.apply(values[0], weights)
+
+        def undo(values):
+            for variable, value in zip(state, values[1], strict=True):
+                variable.assign(value)
+
+        if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+            optimizer.apply(gradients, weights)  # skips by itself, and then scales less
+            choose(skip, undo, lambda values: None, (gradients, before))
+        else:
+            choose(skip, undo, follow, (gradients, before))
+
+    def _update_metrics(self, loss, inputs, outputs, sample_weight):
         # The loss is a replica's share. Metrics add up over the replicas when an epoch reads them.
         replicas = num_replicas()
         batch_size = global_batch_size(tf.nest.flatten(inputs)[0])
         self._loss_tracker.update_state(loss * replicas, sample_weight=batch_size / replicas)
         prediction = self.update_metrics(inputs, outputs, sample_weight)
-        logs = self.compute_metrics(inputs, None, prediction, sample_weight)
+        self.compute_metrics(inputs, None, prediction, sample_weight)
+
+    def _results(self):
+        logs = self.get_metrics_result()
         # Between processes Keras averages over the first axis, which scalars lack.
         return {k: v[None] for k, v in logs.items()} if is_multi_worker() else logs

@@ -4,6 +4,7 @@ What is trained and how is in `benchmarks/distribution.py`, which compares at a 
 """
 
 import importlib.util
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -81,3 +82,51 @@ def test_one_device_is_left_alone():
     assert replicas.num_replicas() == 1
     rows = replicas.GlobalRows(keras.ops.ones((3, 2)))
     assert rows.own(values) is values
+
+
+SKIPPING = """
+import sys
+import numpy as np
+sys.path.insert(0, sys.argv[1])
+import distribution
+scope = distribution.start("mirrored", (), 0)
+import keras
+import keras_vqvae2 as kv
+
+class Batches(keras.utils.PyDataset):
+    def __init__(self, batches):
+        super().__init__()
+        self.batches = batches
+    def __len__(self):
+        return len(self.batches)
+    def __getitem__(self, index):
+        return self.batches[index]
+
+def learned(batches):
+    keras.utils.set_random_seed(0)
+    with scope():
+        model = kv.VQVAE2((8, 8, 1), filters=4, embedding_dim=4, num_embeddings=8)
+        model.compile(keras.optimizers.Adam(1e-2))
+    logs = model.fit(Batches(batches), verbose=0).history
+    return [np.asarray(variable) for variable in model.variables], logs
+
+images = np.random.default_rng(0).uniform(0, 255, (3, 4, 8, 8, 1)).astype("float32")
+bad = images.copy()
+bad[1, 3, 0, 0] = np.nan  # seen by the second replica alone
+(weights, logs), (expected, others) = learned(bad), learned(images[[0, 2]])
+assert (logs.pop("skipped"), others.pop("skipped")) == ([1.0], [0.0])
+assert logs == others, (logs, others)
+for value, other in zip(weights, expected, strict=True):
+    np.testing.assert_array_equal(value, other)
+print("skipped by all")
+"""
+
+
+@pytest.mark.slow
+def test_all_replicas_skip_a_step_that_is_not_finite_on_one(benchmark):
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("needs the tensorflow backend")
+    folder = Path(benchmark.__file__).parent
+    command = [sys.executable, "-c", SKIPPING, str(folder)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert result.stdout.endswith("skipped by all\n"), result.stderr
