@@ -34,15 +34,23 @@ def not_finite(inputs, loss, gradients):
 
 
 def _any_not_finite(values):
-    values = [value for value in keras.tree.flatten(values) if value is not None]
-    # Of a sparse gradient, as an embedding has it on TensorFlow, the rows that it has.
-    values = [getattr(value, "values", value) for value in values]
-    found = [
-        ops.logical_not(ops.all(ops.isfinite(value)))
-        for value in values
-        if keras.backend.is_float_dtype(keras.backend.standardize_dtype(value.dtype))
+    # A sum that overflows counts as well. Of each tensor only the sum is looked at: two operations,
+    # where a graph of a training step may have hundreds of tensors.
+    sums = [
+        ops.sum(ops.cast(value, "float32"))
+        for value in map(_dense, keras.tree.flatten(values))
+        if value is not None and "float" in keras.backend.standardize_dtype(value.dtype)
     ]
-    return ops.any(ops.stack(found)) if found else ops.convert_to_tensor(False)
+    return (
+        ops.logical_not(ops.isfinite(ops.sum(ops.stack(sums))))
+        if sums
+        else ops.convert_to_tensor(False)
+    )
+
+
+def _dense(value):
+    """Of a sparse gradient, as an embedding has it on TensorFlow, the rows that it has."""
+    return getattr(value, "values", value)
 
 
 class SkippedSteps(keras.metrics.Metric):
