@@ -130,6 +130,15 @@ def test_nothing_is_pickled(path):
     assert "safe_mode" not in text, "Keras's default refuses code in a file"
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_models_are_loaded_where_their_files_are_looked_at(path):
+    calls = [
+        node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)
+    ]
+    loads = [ast.unparse(call) for call in calls if ast.unparse(call).endswith("saving.load_model")]
+    assert bool(loads) == (path.name == "model_files.py")
+
+
 def test_no_two_modules_share_a_stem():
     stems = [path.stem for path in FILES if path.name != "__init__.py"]
     assert sorted(set(stems)) == sorted(stems)

@@ -231,7 +231,7 @@ def flat(options: Mapping[str, Any] | Config, before: Container[str] = ()) -> di
     started: dict[str, Any] = {}
     for kind, name in names.items():
         if name is not None:
-            if name not in STARTS[kind]:
+            if not isinstance(name, str) or name not in STARTS[kind]:
                 known = ", ".join(STARTS[kind])
                 raise ValueError(f"`{kind}` must be one of {known}. Received: {name}.")
             started |= STARTS[kind][name]

@@ -286,7 +286,7 @@ def load_prior(config):
 
 
 def _load_model(config, stage):
-    import keras
+    from keras_vqvae2.files.model_files import load_model
 
     file = _file(config, stage)
     try:
@@ -296,7 +296,7 @@ def _load_model(config, stage):
             f"{error} Remove it and run `keras-vqvae2 {COMMANDS[stage]} --run-dir "
             f"{config.run_dir}`, which makes it again of the last checkpoint."
         ) from error
-    return keras.saving.load_model(file)
+    return load_model(file)
 
 
 def load_generator(config):

@@ -225,7 +225,7 @@ def _run(config, folder, hypermodel, search, objective, space, data, mark=lambda
 def _check_options(folder, options):
     """Refuse to mix trials of two searches in one folder."""
     file = folder / OPTIONS_FILE
-    for name, before in json.loads(file.read_text()).items() if file.exists() else ():
+    for name, before in files.read_json(file).items() if file.exists() else ():
         if options[name] != before:
             raise ValueError(
                 f"`{name}` must stay {before!r}: the trials in {folder} are of that. "

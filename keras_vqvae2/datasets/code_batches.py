@@ -6,7 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from keras_vqvae2.datasets.epoch_batches import EpochBatches
-from keras_vqvae2.datasets.manifest import CodeManifest, check_weights, is_intact, shard_path
+from keras_vqvae2.datasets.manifest import (
+    CodeManifest,
+    check_weights,
+    is_intact,
+    present_shards,
+    shard_path,
+)
 
 # Each takes a file handle, of which systems commonly allow 1,024 to a process. Enough for 2 million
 # examples of two levels in shards of the default size; beyond it, shards are opened time and again.
@@ -108,12 +114,12 @@ def _open(batches, shard, name):
 
 
 def _check_complete(manifest, directory):
-    shards = range(manifest.num_shards)
-    missing = [shard for shard in shards if not shard_path(directory, shard).is_dir()]
+    shards = present_shards(manifest, directory)
+    missing = manifest.num_shards - len(shards)
     if missing or not manifest.complete:
         raise ValueError(
-            f"The codes in {directory} are incomplete: {len(missing)} of {len(shards)} shards are "
-            "missing. Call `extract_codes` again with the same options: it goes on where it "
+            f"The codes in {directory} are incomplete: {missing} of {manifest.num_shards} shards "
+            "are missing. Call `extract_codes` again with the same options: it goes on where it "
             "stopped."
         )
     damaged = [shard for shard in shards if not is_intact(manifest, directory, shard)]

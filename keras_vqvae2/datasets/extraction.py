@@ -226,7 +226,7 @@ def _write_shard(manifest, shard, vqvae, data, directory, batch_size, report):
 
 def _remove(path):
     """Remove a folder, if it is there, or a file in its place."""
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)

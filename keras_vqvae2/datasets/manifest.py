@@ -19,6 +19,8 @@ of itself, and each shard those of its files; codes of before there were any are
 
 import dataclasses
 import hashlib
+import math
+import re
 from pathlib import Path
 
 import keras
@@ -30,6 +32,10 @@ from keras_vqvae2.datasets.augmentation import Augmentation
 FORMAT_VERSION = 1
 FILE_NAME = "manifest.json"
 SUMS_NAME = "SHA256SUMS"
+MOST_ROWS = 2**48
+MOST_CODES = 2**16  # along an axis of a grid
+_SHARD = re.compile(r"shard-(\d{5,15})")
+_MOST_HEADER = 2**12  # bytes of a `.npy` file before its values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,13 +124,11 @@ class CodeManifest:
                     f"Received: version {version!r}"
                 )
             manifest = cls(**fields)
-            for name in manifest.level_names:
-                if Path(name).name != name:  # of a file, which stays in its shard
-                    raise ValueError(f"{path} must have plain level names. Received: {name!r}")
+            _check_fields(manifest, path)
             return dataclasses.replace(
                 manifest,
                 # Codes on disk may be older than an option of it.
-                augmentation=dataclasses.asdict(Augmentation(**manifest.augmentation)),
+                augmentation=dataclasses.asdict(_augmentation(manifest, path)),
                 level_names=tuple(manifest.level_names),
                 code_shapes=tuple(tuple(shape) for shape in manifest.code_shapes),
                 num_embeddings=tuple(manifest.num_embeddings),
@@ -138,6 +142,52 @@ class CodeManifest:
             raise ValueError(f"{path} is not a manifest of codes: {error}") from error
 
 
+def _check_fields(manifest, path):
+    """Raise a ValueError for what `extract_codes` never writes."""
+    for name in manifest.level_names:
+        if Path(name).name != name:  # of a file, which stays in its shard
+            raise ValueError(f"{path} must have plain level names. Received: {name!r}")
+    grids = [length for shape in manifest.code_shapes for length in shape]
+    for name, values, most in (
+        ("num_examples", [manifest.num_examples], MOST_ROWS),
+        ("shard_size", [manifest.shard_size], MOST_ROWS),
+        ("passes", [manifest.passes], MOST_ROWS),
+        ("code_shapes", grids, MOST_CODES),
+        ("num_embeddings", list(manifest.num_embeddings), 2**31 - 1),
+        ("num_classes", [] if manifest.num_classes is None else [manifest.num_classes], 2**31 - 1),
+    ):
+        if not all(type(value) is int and 1 <= value <= most for value in values):
+            raise ValueError(
+                f"{path} must have `{name}` of integers from 1 to {most}. Received: {values}"
+            )
+    levels = len(manifest.level_names)
+    pairs = [len(shape) for shape in manifest.code_shapes] == [2] * levels
+    if not (levels and pairs and len(manifest.num_embeddings) == levels):
+        raise ValueError(
+            f"{path} must have a grid (H, W) and `num_embeddings` for each level. Received: "
+            f"{manifest.code_shapes} and {manifest.num_embeddings} for {manifest.level_names}"
+        )
+
+
+def _augmentation(manifest, path):
+    try:
+        return Augmentation(**manifest.augmentation)
+    except ValueError as error:
+        raise ValueError(f"{error} In {path}.") from error
+
+
+def present_shards(manifest, directory):
+    """Return which shards are there, a sorted list: what a manifest claims takes no time.
+
+    Args:
+        manifest: `CodeManifest` of the folder.
+        directory: path of the folder.
+    """
+    numbers = (_SHARD.fullmatch(entry.name) for entry in Path(directory).iterdir())
+    found = {int(match[1]) for match in numbers if match}
+    return sorted(shard for shard in found if shard < manifest.num_shards)
+
+
 def shard_path(directory, shard):
     """Return the path of a shard, which exists once the shard is complete."""
     return Path(directory) / f"shard-{shard:05d}"
@@ -149,12 +199,13 @@ def write_sums(folder):
     Args:
         folder: of the shard, complete but for them.
     """
-    files.write_text(folder / SUMS_NAME, _sums(folder))
+    names = [file.stem for file in folder.glob("*.npy")]
+    files.write_text(folder / SUMS_NAME, _sums(folder, names))
 
 
-def _sums(folder):
-    names = sorted(file.name for file in folder.glob("*.npy"))
-    return "".join(f"{files.digest(folder / name)}  {name}\n" for name in names)
+def _sums(folder, names):
+    found = sorted(f"{name}.npy" for name in names)
+    return "".join(f"{files.digest(folder / name)}  {name}\n" for name in found)
 
 
 def is_intact(manifest, directory, shard):
@@ -172,25 +223,36 @@ def is_intact(manifest, directory, shard):
         OSError: if a file cannot be read.
     """
     folder, rows = shard_path(directory, shard), len(manifest.rows(shard))
-    shapes = dict(zip(manifest.level_names, manifest.code_shapes, strict=True))
+    arrays = {
+        name: (shape, manifest.code_dtype(level))
+        for level, (name, shape) in enumerate(
+            zip(manifest.level_names, manifest.code_shapes, strict=True)
+        )
+    }
     if manifest.num_classes is not None:
-        shapes["labels"] = ()
+        arrays["labels"] = ((), np.dtype("int32"))
     sums = folder / SUMS_NAME
     try:
-        # Not there in codes of before there were any; they are told by their shapes.
-        if sums.exists() and sums.read_text() != _sums(folder):
-            return False
-        for name, shape in shapes.items():
-            array = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-            if array.shape != (rows, *shape):
+        if folder.is_symlink() or any(entry.is_symlink() for entry in folder.iterdir()):
+            return False  # a shard is a folder of files, whatever lies elsewhere
+        for name, (shape, dtype) in arrays.items():
+            file, size = folder / f"{name}.npy", rows * math.prod(shape) * dtype.itemsize
+            if files.size_of(file) not in range(size, size + _MOST_HEADER):
                 return False
+            array = np.load(file, mmap_mode="r", allow_pickle=False)
+            if (array.shape, array.dtype) != ((rows, *shape), dtype):
+                return False
+        # Not there in codes of before there were any; they are told by their shapes.
+        if not sums.exists():
+            return True
+        files.size_of(sums, _MOST_HEADER)
+        return sums.read_bytes() == _sums(folder, arrays).encode()
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:
         raise
     except Exception:  # of a damaged header NumPy raises errors of many kinds
         return False
-    return True
 
 
 def weights_fingerprint(model):

@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_vqvae2.datasets import weights_fingerprint
 from keras_vqvae2.evaluation.classifier import FEATURES
+from keras_vqvae2.files.model_files import load_model
 
 # Classifiers of this project, by `examples/train_classifiers.py`: one of each dataset, and of the
 # emoji a second one, of another architecture and seed.
@@ -100,13 +101,13 @@ def load_extractor(name="auto", dataset=None):
         except ValueError:
             return dataclasses.replace(load_extractor(FALLBACK), classifier=None)
     if name in EMBEDDED:
-        classifier = keras.saving.load_model(Path(__file__).with_name(f"{name}.keras"))
+        classifier = load_model(Path(__file__).with_name(f"{name}.keras"))
         hidden = classifier.get_layer(FEATURES).output
         return FeatureExtractor(name, keras.Model(classifier.inputs, hidden), classifier)
     if name == INCEPTION:
         return FeatureExtractor(INCEPTION, _inception())
     if Path(name).suffix == ".keras" and Path(name).is_file():
-        return FeatureExtractor(Path(name).stem, keras.saving.load_model(name))
+        return FeatureExtractor(Path(name).stem, load_model(name))
     known = ", ".join(map(repr, ("auto", *EMBEDDED, INCEPTION)))
     raise ValueError(f"`extractor` must be {known}, or a `.keras` file. Received: {name!r}")
 

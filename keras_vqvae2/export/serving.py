@@ -109,7 +109,10 @@ def serve_command(directory, port=8500, rest_port=8501):
             "`directory` must hold `models.config` and a folder `1` or so with a SavedModel, as "
             f"`keras-vqvae2 export` writes them. Received: directory={directory}"
         )
-    name = re.search(r'name: "(.*)"', config.read_text())[1]
+    found = re.search(r'name: "([\w.-]+)"', config.read_text())
+    if found is None:
+        raise ValueError(f"{config} must name its model by letters, digits, `_`, `.` and `-`.")
+    name = found[1]
     inside = f"{CONTAINER_FOLDER}/{name}"
     server = [
         "tensorflow_model_server",

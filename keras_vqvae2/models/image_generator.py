@@ -69,8 +69,8 @@ class ImageGenerator(keras.Model):
 
         Args:
             name: of an embedded preset; a `.keras` file, or the folder that `model.save(folder,
-                zipped=False)` writes; or a handle `"hf://user/model"`, which Keras fetches with
-                `huggingface_hub`.
+                zipped=False)` writes; or a handle `"hf://user/model"`, which
+                `huggingface_hub` fetches.
 
         Returns:
             `ImageGenerator`.

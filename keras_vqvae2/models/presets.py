@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-import keras
-
+from keras_vqvae2.files.model_files import fetch_model, load_model
 from keras_vqvae2.sampling import without_optimizing
 
 # The files of `examples/train_presets.py`.
@@ -21,14 +20,15 @@ def load_preset(name):
 
     Args:
         name: of an embedded preset; a `.keras` file, or the folder that `model.save(folder,
-            zipped=False)` writes; or a handle `"hf://user/model"`, which Keras fetches with
-            `huggingface_hub`.
+            zipped=False)` writes; or a handle `"hf://user/model"`, which `huggingface_hub` fetches.
 
     Returns:
         The `keras.Model`.
 
     Raises:
-        ValueError: if there is no such preset, file or folder.
+        ValueError: if there is no such preset, file or folder, or it is refused, see
+            docs/reliability.md.
+        ModuleNotFoundError: of a handle, without `huggingface_hub`.
 
     Example:
 
@@ -38,7 +38,7 @@ def load_preset(name):
     """
     handle = str(name)
     if handle.startswith(HUB_PREFIX):
-        return _load(handle)
+        return _load(fetch_model(handle.removeprefix(HUB_PREFIX)))
     embedded = FOLDER / f"{handle}.keras"
     path = embedded if embedded.is_file() else Path(name)
     if not path.exists():
@@ -52,4 +52,4 @@ def load_preset(name):
 
 def _load(path):
     with without_optimizing():  # of initial weights, which are replaced at once
-        return keras.saving.load_model(path)
+        return load_model(path)

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from keras_vqvae2 import files
+from keras_vqvae2.files.arrays import open_arrays
 
 KEPT = 2
 _NAME = re.compile(r"epoch_(\d{4,})(?:_step_(\d{6,}))?\.npz")
@@ -50,7 +51,6 @@ class CheckpointFolder:
         damaged = []
         for position, file in reversed(self.files()):
             try:
-                files.check_archive(file)
                 content = self._content(file, position)
             except files.DamagedFileError as error:
                 damaged.append(error)
@@ -126,7 +126,7 @@ class CheckpointFolder:
 
     def _content(self, file, position):
         """What a checkpoint holds beside variables; None if the training never came there."""
-        with np.load(file) as arrays:
+        with open_arrays(file) as arrays:
             if "content" in arrays:
                 return _decoded(json.loads(arrays["content"].tobytes()), arrays)
         # Of before checkpoints held the history: an epoch counted once it was in that file.
@@ -140,8 +140,8 @@ class CheckpointFolder:
         if not self.history_file.exists():
             return []
         try:
-            return json.loads(self.history_file.read_text())
-        except ValueError:
+            return files.read_json(self.history_file)
+        except files.DamagedFileError:
             return []
 
 
@@ -210,8 +210,7 @@ def load_state(model, file, metrics=False):
     Raises:
         ValueError: if the file is damaged, or of another model.
     """
-    files.check_archive(file)
-    with np.load(file) as arrays:
+    with open_arrays(file) as arrays:
         # Of before there was a content, NumPy named the variables.
         kinds = [("variable" if "content" in arrays else "arr", _variables(model))]
         if metrics:

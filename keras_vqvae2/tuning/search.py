@@ -9,7 +9,7 @@ from pathlib import Path
 
 import keras_tuner
 
-from keras_vqvae2 import checks
+from keras_vqvae2 import checks, files
 from keras_vqvae2.tuning.trials import OUTCOME_FILE, read_trial
 
 # By which Hyperband divides the trials from round to round.
@@ -195,7 +195,7 @@ class _Outcomes:
             return
         # KerasTuner queues what was under way to be run again. But workers outlive their chief and
         # end their trials, a killed one asks for its own by its id, and so does a search alone.
-        saved = json.loads((Path(self.project_dir) / "oracle.json").read_text())["ongoing_trials"]
+        saved = files.read_json(Path(self.project_dir) / "oracle.json")["ongoing_trials"]
         trials = {tuner_id: self.oracle.trials[trial_id] for tuner_id, trial_id in saved.items()}
         self.oracle.ongoing_trials = {
             tuner_id: trial for tuner_id, trial in trials.items() if trial.status == "RUNNING"

@@ -1,11 +1,12 @@
 """What came of a search: its trials as records, a table and a picture."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 import numpy as np
 from rich.table import Table
+
+from keras_vqvae2 import files
 
 OUTCOME_FILE = "outcome.json"
 
@@ -53,7 +54,7 @@ def read_trial(directory):
     ```
     """
     directory = Path(directory)
-    trial = json.loads((directory / "trial.json").read_text())
+    trial = files.read_json(directory / "trial.json")
     outcome = directory / OUTCOME_FILE
     completed = trial["status"] == "COMPLETED"
     values = trial["hyperparameters"]["values"]
@@ -66,7 +67,7 @@ def read_trial(directory):
         best_epoch=begun + trial["best_step"] + 1 if completed else None,
         # What Hyperband keeps among them is no choice of a model.
         values={name: value for name, value in values.items() if not name.startswith("tuner/")},
-        **(json.loads(outcome.read_text()) if outcome.exists() else {}),
+        **(files.read_json(outcome) if outcome.exists() else {}),
     )
 
 

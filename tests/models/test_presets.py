@@ -1,7 +1,8 @@
 import functools
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
-import keras
 import numpy as np
 import pytest
 
@@ -76,13 +77,22 @@ def test_a_file_and_a_folder_hold_what_was_saved(class_generator, images, tmp_pa
         np.testing.assert_allclose(model.log_prob(images[:4], labels=1), expected, rtol=1e-5)
 
 
-def test_a_handle_goes_to_the_loader_of_keras(generator, monkeypatch):
+def test_a_handle_is_fetched_by_the_hub_and_looked_at(generator, images, monkeypatch, tmp_path):
+    # As the hub lays it out: a folder of links into its downloads.
+    generator.save(tmp_path / "blobs", zipped=False)
+    folder = tmp_path / "snapshots" / "0123"
+    folder.mkdir(parents=True)
+    for name in ("config.json", "metadata.json", "model.weights.h5"):
+        (folder / name).symlink_to(tmp_path / "blobs" / name)
     asked = []
-    monkeypatch.setattr(
-        keras.saving, "load_model", lambda handle: asked.append(handle) or generator
+    hub = SimpleNamespace(
+        snapshot_download=lambda name, **options: asked.append(name) or str(folder)
     )
-    assert ImageGenerator.from_preset("hf://somebody/something") is generator
-    assert asked == ["hf://somebody/something"]
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    model = ImageGenerator.from_preset("hf://somebody/something")
+    assert asked == ["somebody/something"]
+    expected = generator.log_prob(images[:2])
+    np.testing.assert_allclose(model.log_prob(images[:2]), expected, rtol=1e-5)
 
 
 def test_what_is_no_preset_is_refused(vqvae, tmp_path):

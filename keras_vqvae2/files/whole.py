@@ -7,14 +7,12 @@ import os
 import zipfile
 from pathlib import Path
 
+from keras_vqvae2.files.outside import DamagedFileError, check_zip, read_json, size_of
+
 _SEAL = b"sha256:"
 _DIGEST_SIZE = 64  # hexadecimal digits
 _CHECKSUM = "checksum"
 _CHUNK = 1 << 20
-
-
-class DamagedFileError(ValueError):
-    """A file is not what was written."""
 
 
 def write(path, save, writer=0):
@@ -115,10 +113,7 @@ def read_signed_json(path):
         DamagedFileError: if it is no JSON object, or another one than was written.
         OSError: if it cannot be read.
     """
-    try:
-        fields = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:  # of its encoding, too
-        raise DamagedFileError(f"{path} is damaged: {error}") from None
+    fields = read_json(path)
     if not isinstance(fields, dict):
         raise DamagedFileError(f"{path} is damaged: it must hold a JSON object")
     if fields.pop(_CHECKSUM, None) not in (None, _json_digest(fields)):
@@ -157,7 +152,7 @@ def write_archive(path, save):
 
 
 def check_archive(path):
-    """Refuse a zip archive that is not what was written.
+    """Refuse a zip archive that is not what was written, or that would unpack to more than it is.
 
     One without a checksum of its own, of before there was one, is held to those that zip has for
     its members.
@@ -169,7 +164,7 @@ def check_archive(path):
         DamagedFileError: if it is cut short or changed, in a sentence with its name.
         OSError: if it cannot be read.
     """
-    size = os.path.getsize(path)
+    size = size_of(path)
     with open(path, "rb") as file:
         file.seek(max(0, size - _DIGEST_SIZE - len(_SEAL)))
         end = file.read()
@@ -177,9 +172,11 @@ def check_archive(path):
             file.seek(0)
             intact = _digest(file, size - _DIGEST_SIZE) == end[len(_SEAL) :].decode("ascii", "?")
         else:
+            check_zip(path)  # before anything is unpacked
             intact = _members_are_intact(file)
     if not intact:
         raise DamagedFileError(f"{path} is damaged: it is not what was written.")
+    check_zip(path)
 
 
 def _members_are_intact(file):
