@@ -8,6 +8,7 @@ machine, and what comes of it: docs/quality.md. `--tiny` runs all of it in minut
 """
 
 import argparse
+import json
 import shutil
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from keras_vqvae2.cli.reconstruct import reconstruct
 from keras_vqvae2.cli.run import load_generator
 from keras_vqvae2.cli.train_prior import train_prior
 from keras_vqvae2.cli.train_vqvae import train_vqvae
+from keras_vqvae2.evaluation import headline_scores
 
 COMMON = {
     "wiring": "best",
@@ -72,6 +74,17 @@ PRESETS = {
         "temperature": 0.95,
     },
 }
+# How `presets` describes them.
+DESCRIBED = {
+    "emoji32": {
+        "description": "Emoji of four styles on white, by 34 kinds",
+        "license": "Apache-2.0 AND CC-BY-4.0 AND MIT",
+    },
+    "fashion_mnist": {
+        "description": "Clothes and shoes in grey, by ten classes, at 32 pixels",
+        "license": "MIT",
+    },
+}
 # What differs once stage 1 is trained.
 LATER = {"emoji32": {"shift": 0}, "fashion_mnist": {}}
 # What samples are compared with, and other real images, as many as samples are drawn.
@@ -98,9 +111,14 @@ config = Config.create(
     data_dir=arguments.data_dir,
     tensorboard=False,
 )
-train_vqvae(config)
+# What an earlier call has trained, or `continue_preset.py`, is taken as it is.
+if not config.vqvae_file.exists():
+    train_vqvae(config)
 config = config.updated(LATER[name])
-for stage in (extract_codes, train_prior, reconstruct, generate):
+if not config.prior_file.exists():
+    extract_codes(config)
+    train_prior(config)
+for stage in (reconstruct, generate):
     stage(config)
 evaluate(config, True, *SCORED[name])
 
@@ -111,6 +129,18 @@ generator = ImageGenerator(*models, load_generator(config).sampling)
 folder = arguments.out / "keras_vqvae2" / "models" / "presets"
 folder.mkdir(parents=True, exist_ok=True)
 generator.save(folder / f"{name}.keras")
+# What it is, for `from_preset`'s readers.
+index = folder / "presets.json"
+described = json.loads(index.read_text()) if index.exists() else {}
+described[name] = {
+    **DESCRIBED[name],
+    "dataset": name,
+    "image_shape": list(generator.image_shape),
+    "num_classes": generator.num_classes,
+    "parameters": generator.count_params(),
+    "scores": headline_scores(json.loads(config.report_file.read_text())),
+}
+index.write_text(json.dumps(described, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
 
 # The pictures of the documents; of all kinds, where `generate` shows some.
 images = arguments.out / "docs" / "images"

@@ -10,6 +10,7 @@ import keras
 import pytest
 
 import keras_vqvae2
+from keras_vqvae2.registration import BENEATH
 
 PACKAGE = Path(keras_vqvae2.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -84,6 +85,29 @@ def test_imports_only_point_left(path):
             assert line in path.read_text().splitlines(), "inside a method"
         elif module.startswith("keras_vqvae2."):
             assert place(module) <= place(own), f"{relative} imports {module}"
+
+
+def test_all_that_is_beneath_the_models_and_imports_keras_is_known():
+    """As `registration.BENEATH`, or a first import of it would import itself half-way."""
+    trees = {
+        "keras_vqvae2." + ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
+        for path in FILES
+    }
+    trees = {name.removesuffix(".__init__"): path for name, path in trees.items()}
+    waiting, beneath = ["keras_vqvae2.models"], set()
+    while waiting:
+        module = waiting.pop()
+        if module in trees and module not in beneath:
+            beneath.add(module)
+            # One import points back, inside a method.
+            waiting += set(imports(trees[module])) - {"keras_vqvae2.export.saved_model"}
+            waiting += [name for name in trees if name == module.rpartition(".")[0]]
+    needing = {module for module in beneath if "keras" in set(imports(trees[module]))}
+    parts = {module.removeprefix("keras_vqvae2.") for module in needing}
+    assert len(parts) > 20
+    for part in parts - {"models"}:
+        folders = {part, part.split(".")[0]}
+        assert folders & (BENEATH | {"models"}), part
 
 
 def test_imports_within_the_program_only_point_left():

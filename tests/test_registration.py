@@ -33,3 +33,28 @@ def test_the_package_is_imported_by_the_use_of_a_name():
 @pytest.mark.parametrize("name", ["VQVAE2", "PixelCNN", "HierarchicalPrior", "ImageGenerator"])
 def test_the_models_are_known_where_keras_came_first(name):
     assert keras.saving.get_registered_object(f"keras_vqvae2>{name}") is not None
+
+
+DIRECT = """
+from {module} import {name}
+import keras_vqvae2 as kv
+import keras, sys
+
+assert keras.saving.get_registered_object("keras_vqvae2>VQVAE2") is kv.VQVAE2
+assert sys.modules["{module}"].{name} is {name}
+assert sys.modules["{module}"].__spec__.origin.endswith(".py")
+"""
+
+
+@pytest.mark.tensorflow_only
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("keras_vqvae2.metrics", "BitsPerDim"),
+        ("keras_vqvae2.files.model_files", "load_model"),
+    ],
+)
+def test_a_part_may_be_imported_before_anything_else(module, name):
+    """It imports Keras, after which the models are imported, and with them itself."""
+    code = DIRECT.format(module=module, name=name)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

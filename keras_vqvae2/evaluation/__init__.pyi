@@ -8,7 +8,7 @@ from .cost import forward_flops, training_bytes, training_flops
 from .distances import frechet_distance, nearest, precision_recall
 from .extractors import FeatureExtractor, load_extractor
 from .rejection import class_likelihood, class_recognition
-from .report import LevelUsage, evaluate, level_usage
+from .report import LevelUsage, evaluate, headline_scores, level_usage
 from .scores import score_samples
 from .spectrum import nyquist_ratio
 
@@ -23,6 +23,7 @@ __all__ = [
     "evaluate",
     "forward_flops",
     "frechet_distance",
+    "headline_scores",
     "level_usage",
     "load_extractor",
     "nearest",

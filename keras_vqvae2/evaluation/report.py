@@ -268,3 +268,45 @@ def _mean_ssim(vqvae, images):
 def shape_text(shape):
     """Return a shape as people write it: `32×32×3`."""
     return "×".join(str(size) for size in shape)
+
+
+def headline_scores(report):
+    """Return the few numbers that say how good a model is.
+
+    Args:
+        report: the dict of `report.json`.
+
+    Returns:
+        Dictionary from sentences to numbers, of validation images and of samples.
+
+    Example:
+
+    ```python
+    model.save_to_preset("mine", dataset="emoji32", scores=headline_scores(report))
+    ```
+    """
+    levels = report["levels"].values()
+    scores = {
+        "reconstruction MSE, pixels on [-1, 1]": report["reconstruction"]["validation"]["mse"],
+        "bits of all codes of an image": sum(
+            level["bits_per_code"]["validation"] * math.prod(level["code_shape"])
+            for level in levels
+        ),
+    }
+    if samples := report.get("samples"):
+        judges = {"": samples}
+        if "second" in samples:
+            judges["second judge: "] = samples["second"]
+        for judge, found in judges.items():
+            distance, coverage = found["frechet_distance"], found["coverage"]
+            scores |= {
+                f"{judge}Fréchet distance of samples, of that of reconstructions": distance[
+                    "samples"
+                ]
+                / distance["reconstructions"],
+                f"{judge}samples recognised": found["recognised"]["samples"],
+                f"{judge}real images recognised": found["recognised"]["real"],
+                f"{judge}coverage of samples, of that of reconstructions": coverage["samples"]
+                / coverage["reconstructions"],
+            }
+    return {name: float(f"{value:.4g}") for name, value in scores.items()}

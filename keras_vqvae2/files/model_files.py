@@ -1,11 +1,13 @@
-"""Models of `.keras` files and folders that anybody may have made: looked at, then loaded.
+"""Models of `.keras` files and folders that anybody may have made: looked at, then loaded; saved.
 
 What Keras refuses depends on its version: this is held to in each.
 """
 
+import collections
 import contextlib
 import json
 import math
+import tempfile
 import threading
 import zipfile
 from pathlib import Path
@@ -39,7 +41,7 @@ MOST_PARTS = 1_024
 _SLACK = 1 << 16  # bytes, of counters that are not saved
 
 
-def load_model(path):
+def load_model(path, part=None):
     """Load a model, once its file is found to hold no code and no more than it seems to.
 
     Classes are Keras's own, this package's, and those that you have registered with Keras. Weights
@@ -47,6 +49,8 @@ def load_model(path):
 
     Args:
         path: of a `.keras` file, or of the folder that `model.save(folder, zipped=False)` writes.
+        part: name of a class: of a model of another class its first part of that class is loaded,
+            alone, if it has one. None for the model as it is.
 
     Returns:
         The `keras.Model`.
@@ -67,37 +71,125 @@ def load_model(path):
     path = Path(path)
     config, weights = _read_folder(path) if path.is_dir() else _read_file(path)
     _check_config(config, path)
-    with _at_most(4 * weights + _SLACK, path):  # a half takes more in memory than in a file
+    found = _first_of(part, config) if part else config
+    if found in (None, config):
+        return _load(path, path, weights)
+    with tempfile.TemporaryDirectory() as folder:
+        _write_part(path, found, Path(folder))
+        return _load(Path(folder), path, weights)
+
+
+def save_model(model, folder):
+    """Save a model without its optimizer, as `load_model` and Keras load it.
+
+    Args:
+        model: Keras model that is made from its config.
+        folder: path of a folder, made if there is none.
+
+    Example:
+
+    ```python
+    save_model(vqvae, "my_vqvae")
+    ```
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    config = _uncompiled(keras.saving.serialize_keras_object(model))
+    bare = keras.saving.deserialize_keras_object(config)
+    bare.set_weights(model.get_weights())
+    bare.save(folder, zipped=False)
+    with contextlib.suppress(OSError):
+        (folder / "assets").rmdir()  # which is empty, where Keras makes one
+    told = json.loads((folder / METADATA).read_text())
+    told["parameter_count"] = model.count_params()
+    (folder / METADATA).write_text(json.dumps(told))
+
+
+def fetch_model(handle):
+    """Fetch the files of a model from a hub; `load_model` looks at them.
+
+    Args:
+        handle: `"hf://user/model"` or `"kaggle://user/model/framework/variation"`, which may end
+            with `/version`.
+
+    Returns:
+        The path of a folder.
+
+    Raises:
+        ModuleNotFoundError: without `huggingface_hub`, or `kagglehub`.
+
+    Example:
+
+    ```python
+    load_model(fetch_model("hf://user/model"))
+    ```
+    """
+    hub, _, name = handle.partition("://")
+    if hub == "kaggle":
+        from kagglehub import model_download
+
+        return model_download(name)
+    from huggingface_hub import snapshot_download
+
+    return snapshot_download(name, allow_patterns=[CONFIG, METADATA, WEIGHTS])
+
+
+def _load(path, named, weights):
+    with _at_most(4 * weights + _SLACK, named):  # a half takes more in memory than in a file
         try:
             return keras.saving.load_model(path)
         except DamagedFileError:
             raise
         except Exception as error:  # of a config that fits no constructor, Keras raises all kinds
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
-            raise ValueError(f"{path} must hold a model of this version. {reason}") from error
+            raise ValueError(f"{named} must hold a model of this version. {reason}") from error
 
 
-def fetch_model(name):
-    """Fetch the files of a model from the hub; `load_model` looks at them.
+def _first_of(class_name, config):
+    """The config of a class that comes first in one; None if there is none."""
+    waiting = collections.deque([config])
+    while waiting:
+        value = waiting.popleft()
+        if isinstance(value, dict) and value.get("class_name") == class_name:
+            return value
+        if isinstance(value, (dict, list)):
+            waiting += value.values() if isinstance(value, dict) else value
+    return None
 
-    Args:
-        name: `"user/model"`.
 
-    Returns:
-        The path of a folder.
+def _write_part(path, config, folder):
+    """Write the folder of a part of a model: its config, and the group of its weights."""
+    (folder / CONFIG).write_text(json.dumps(config))
+    with contextlib.ExitStack() as stack:
+        if path.is_dir():
+            weights = path / WEIGHTS
+            told = (path / METADATA).read_bytes()
+        else:
+            archive = stack.enter_context(zipfile.ZipFile(path))
+            weights = stack.enter_context(archive.open(WEIGHTS))
+            told = archive.read(METADATA)
+        (folder / METADATA).write_bytes(told)
+        source = stack.enter_context(h5py.File(weights, "r"))
+        target = stack.enter_context(h5py.File(folder / WEIGHTS, "w"))
+        name = config["config"].get("name")
 
-    Raises:
-        ModuleNotFoundError: without `huggingface_hub`.
+        def is_its(_, node):
+            """The node, which ends the search, or None."""
+            variables = node.get("vars") if isinstance(node, h5py.Group) else None
+            return node if variables is not None and variables.attrs.get("name") == name else None
 
-    Example:
+        group = source.visititems(is_its)
+        if group is None:
+            raise DamagedFileError(f"{path} must hold the weights of its {name!r}")
+        for child in group:
+            source.copy(group[child], target, child)
 
-    ```python
-    load_model(fetch_model("user/model"))
-    ```
-    """
-    from huggingface_hub import snapshot_download
 
-    return snapshot_download(name, allow_patterns=[CONFIG, METADATA, WEIGHTS])
+def _uncompiled(config):
+    """A config, nested, without what models were compiled with."""
+    if isinstance(config, dict):
+        return {k: _uncompiled(v) for k, v in config.items() if k != "compile_config"}
+    return [_uncompiled(each) for each in config] if isinstance(config, list) else config
 
 
 def _read_file(path):

@@ -8,12 +8,13 @@ from keras_vqvae2.losses import code_nll
 from keras_vqvae2.metrics import BitsPerDim
 from keras_vqvae2.models.levels import code_names, level_names
 from keras_vqvae2.models.pixelcnn import PixelCNN
+from keras_vqvae2.models.presets import Presets
 from keras_vqvae2.sampling import compile_function, run_in_chunks, sample_request
 from keras_vqvae2.training import CheckedFit, TrainStep
 
 
 @keras.saving.register_keras_serializable("keras_vqvae2")
-class HierarchicalPrior(TrainStep, CheckedFit, keras.Model):
+class HierarchicalPrior(Presets, TrainStep, CheckedFit, keras.Model):
     """A prior for the coarsest level, and for each finer one a prior given the next coarser.
 
     ```

@@ -7,14 +7,14 @@ import numpy as np
 from keras import ops
 
 from keras_vqvae2 import checks
-from keras_vqvae2.models.presets import load_preset
+from keras_vqvae2.models.presets import Presets
 from keras_vqvae2.ops import to_uint8
 from keras_vqvae2.sampling import compile_function, request_noise, run_in_chunks, sample_request
 from keras_vqvae2.sampling.noise import split_seed
 
 
 @keras.saving.register_keras_serializable("keras_vqvae2")
-class ImageGenerator(keras.Model):
+class ImageGenerator(Presets, keras.Model):
     """Generates, completes, reconstructs and scores images.
 
     Calling the model reconstructs images as `vqvae` does. Image `i` of a call depends on
@@ -59,39 +59,6 @@ class ImageGenerator(keras.Model):
         self._reconstruct = compile_function(self, self.reconstruct_tensors)
         self._log_prob = compile_function(self, self.log_prob_tensors)
         self._complete = compile_function(self, self.complete_tensors)
-
-    @classmethod
-    def from_preset(cls, name):
-        """Load a trained generator.
-
-        Embedded are `"emoji32"`, of 32x32x3 by 9 categories, and `"fashion_mnist"`, of 32x32x1 by
-        10 classes; their model cards are in `savedmodels/`.
-
-        Args:
-            name: of an embedded preset; a `.keras` file, or the folder that `model.save(folder,
-                zipped=False)` writes; or a handle `"hf://user/model"`, which
-                `huggingface_hub` fetches.
-
-        Returns:
-            `ImageGenerator`.
-
-        Raises:
-            ValueError: if there is no such preset, file or folder, or it holds another model.
-
-        Example:
-
-        ```python
-        model = ImageGenerator.from_preset("emoji32")
-        images = model.generate(64, labels=3, seed=0)
-        ```
-        """
-        model = load_preset(name)
-        if not isinstance(model, cls):
-            raise ValueError(
-                f"`name` must be that of an {cls.__name__}. "
-                f"Received: name={str(name)!r}, a {type(model).__name__}"
-            )
-        return model
 
     @property
     def image_shape(self):

@@ -9,6 +9,7 @@ from keras_vqvae2.metrics import BitsPerDim
 from keras_vqvae2.models.arguments import KeptArguments, dtype_policy
 from keras_vqvae2.models.conditioner import build_conditioner
 from keras_vqvae2.models.head import apply, build_head
+from keras_vqvae2.models.presets import Presets
 from keras_vqvae2.models.trunk import Trunk
 from keras_vqvae2.sampling import (
     compile_function,
@@ -25,7 +26,7 @@ from keras_vqvae2.training import CheckedFit, TrainStep
 
 
 @keras.saving.register_keras_serializable("keras_vqvae2")
-class PixelCNN(KeptArguments, TrainStep, CheckedFit, keras.Model):
+class PixelCNN(KeptArguments, Presets, TrainStep, CheckedFit, keras.Model):
     """Autoregressive distribution over grids of codes, in raster order.
 
     A conditioner, a trunk of causal layers and a head of two 1x1 convolutions:

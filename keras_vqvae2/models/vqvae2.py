@@ -12,13 +12,14 @@ from keras_vqvae2.models.arguments import KeptArguments, dtype_policy
 from keras_vqvae2.models.coders import Coders
 from keras_vqvae2.models.level_stack import LevelStack
 from keras_vqvae2.models.levels import level_names
+from keras_vqvae2.models.presets import Presets
 from keras_vqvae2.ops import pixels_to_signal, signal_to_pixels
 from keras_vqvae2.sampling import compile_function, run_in_chunks
 from keras_vqvae2.training import CheckedFit, TrainStep
 
 
 @keras.saving.register_keras_serializable("keras_vqvae2")
-class VQVAE2(KeptArguments, TrainStep, CheckedFit, keras.Model):
+class VQVAE2(KeptArguments, Presets, TrainStep, CheckedFit, keras.Model):
     """Encodes images as grids of discrete codes, coarse to fine, and decodes them.
 
     Encoders follow one another from the pixels to the coarsest level; each level's features are

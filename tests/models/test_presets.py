@@ -1,14 +1,18 @@
 import functools
+import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import h5py
+import keras
 import numpy as np
 import pytest
+import yaml
 
 from keras_vqvae2 import datasets
 from keras_vqvae2.evaluation import nyquist_ratio
-from keras_vqvae2.models import ImageGenerator
+from keras_vqvae2.models import VQVAE2, HierarchicalPrior, ImageGenerator, PixelCNN
 from keras_vqvae2.models.presets import preset_names
 
 SAVED_MODELS = Path(__file__).parents[2] / "savedmodels"
@@ -93,6 +97,119 @@ def test_a_handle_is_fetched_by_the_hub_and_looked_at(generator, images, monkeyp
     assert asked == ["somebody/something"]
     expected = generator.log_prob(images[:2])
     np.testing.assert_allclose(model.log_prob(images[:2]), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_part_of_a_generators_preset_loads_alone(class_generator, images, tmp_path, zipped):
+    path = tmp_path / ("whole.keras" if zipped else "folder")
+    class_generator.save(path, zipped=zipped)
+    vqvae, prior = (cls.from_preset(path) for cls in (VQVAE2, HierarchicalPrior))
+    codes = class_generator.vqvae.encode(images[:2])
+    for found, expected in zip(vqvae.encode(images[:2]), codes, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    expected = class_generator.prior.log_prob(codes, labels=[0, 1])
+    np.testing.assert_allclose(prior.log_prob(codes, labels=[0, 1]), expected, rtol=1e-5)
+    assert prior.label_names == class_generator.prior.label_names
+    # Of a level's priors the first, which needs no coarser level.
+    top, expected = PixelCNN.from_preset(path), class_generator.prior.level_priors[0]
+    np.testing.assert_allclose(
+        top.log_prob(codes[0], labels=[0, 1]), expected.log_prob(codes[0], labels=[0, 1]), rtol=1e-5
+    )
+
+
+def test_a_part_is_loaded_without_building_the_rest(class_generator, tmp_path, monkeypatch):
+    class_generator.save(tmp_path / "whole.keras")
+    monkeypatch.setattr(HierarchicalPrior, "__init__", lambda *_, **__: pytest.fail("was built"))
+    assert VQVAE2.from_preset(tmp_path / "whole.keras").image_shape
+
+
+@pytest.mark.parametrize("part", ["whole", "vqvae", "prior", "level"])
+def test_a_saved_preset_is_loaded_by_the_class_and_by_keras(class_generator, tmp_path, part):
+    prior = class_generator.prior
+    parts = {"vqvae": class_generator.vqvae, "prior": prior, "level": prior.level_priors[1]}
+    model = parts.get(part, class_generator)
+    model.compile("adam")  # which is left out
+    folder = tmp_path / "mine"
+    model.save_to_preset(folder, dataset="toy", license="mit", scores={"mse": 0.5})
+    names = {"README.md", "config.json", "metadata.json", "model.weights.h5"}
+    assert {file.name for file in folder.iterdir()} == names
+    told = json.loads((folder / "metadata.json").read_text())
+    assert told["parameter_count"] == model.count_params()
+    for loaded in (type(model).from_preset(folder), keras.saving.load_model(folder)):
+        assert not loaded.compiled
+        assert getattr(loaded, "label_names", None) == getattr(model, "label_names", None)
+        for weight, expected in zip(loaded.get_weights(), model.get_weights(), strict=True):
+            np.testing.assert_array_equal(weight, expected)
+    with h5py.File(folder / "model.weights.h5") as file:
+        file.visit(lambda name: pytest.fail(name) if "optimizer" in name else None)
+
+
+def test_the_card_of_a_saved_preset_has_the_fields_that_hubs_read(class_generator, tmp_path):
+    card = {"name": 'Toys: "all"', "description": "Small ones.", "license": "cc-by-4.0"}
+    scores = {"recognised": 0.5, "distance": 3}
+    class_generator.save_to_preset(tmp_path / "a", dataset="toy", scores=scores, **card)
+    _, front, page = (tmp_path / "a" / "README.md").read_text().split("---\n", 2)
+    fields = yaml.safe_load(front)
+    assert fields["library_name"] == "keras-vqvae2"
+    assert (fields["license"], fields["datasets"]) == ("cc-by-4.0", ["toy"])
+    (entry,) = fields["model-index"]
+    (result,) = entry["results"]
+    assert entry["name"] == card["name"]
+    assert {each["type"]: each["value"] for each in result["metrics"]} == scores
+    assert "# Toys" in page
+    assert "Small ones." in page
+    assert f"{class_generator.count_params():,}" in page
+
+
+def test_a_card_or_folder_that_will_not_do_is_refused_before_anything_is_written(vqvae, tmp_path):
+    folder = tmp_path / "new"
+    with pytest.raises(ValueError, match="`card` must consist of name, .* Received: .'licence'"):
+        vqvae.save_to_preset(folder, licence="mit")
+    with pytest.raises(ValueError, match="`scores` must be numbers. Received: mse='low'"):
+        vqvae.save_to_preset(folder, scores={"mse": "low"})
+    assert not folder.exists()
+    (tmp_path / "note.txt").write_text("mine")
+    with pytest.raises(ValueError, match="`folder` must be empty, or not exist"):
+        vqvae.save_to_preset(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["note.txt"]
+
+
+def test_each_embedded_preset_is_described():
+    assert sorted(ImageGenerator.presets) == preset_names()
+    assert VQVAE2.presets == ImageGenerator.presets
+    for name, told in VQVAE2.presets.items():
+        model = ImageGenerator.from_preset(name)
+        assert tuple(told["image_shape"]) == model.image_shape
+        assert told["num_classes"] == model.num_classes
+        assert told["parameters"] == model.count_params()
+        assert told["bytes"] > 1e6
+        assert told["dataset"] == name
+        assert "MIT" in told["license"]
+        assert all(isinstance(value, float) for value in told["scores"].values())
+
+
+def test_a_hub_of_hugging_face_is_read_from_its_own_cache(vqvae, tmp_path, monkeypatch):
+    # As `huggingface_hub` lays out what it has downloaded.
+    repository = tmp_path / "hub" / "models--somebody--toys"
+    revision = "0123456789abcdef0123456789abcdef01234567"
+    vqvae.save_to_preset(repository / "snapshots" / revision)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(revision)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    loaded = VQVAE2.from_preset("hf://somebody/toys")
+    np.testing.assert_array_equal(loaded.get_weights()[0], vqvae.get_weights()[0])
+
+
+def test_a_hub_of_kaggle_is_read_from_its_own_cache(vqvae, tmp_path, monkeypatch):
+    # As `kagglehub` lays out what it has downloaded.
+    variation = tmp_path / "models" / "somebody" / "toys" / "keras" / "small"
+    vqvae.save_to_preset(variation / "3")
+    (variation / "3.complete").touch()
+    monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("DISABLE_KAGGLE_CACHE", "true")
+    loaded = VQVAE2.from_preset("kaggle://somebody/toys/keras/small/3")
+    np.testing.assert_array_equal(loaded.get_weights()[0], vqvae.get_weights()[0])
 
 
 def test_what_is_no_preset_is_refused(vqvae, tmp_path):

@@ -1,0 +1,87 @@
+"""Let an embedded preset learn on: its decoder to forgive a prior, its prior to do without labels.
+
+    python examples/continue_preset.py fashion_mnist --data-dir fashion-mnist
+    python examples/train_presets.py fashion_mnist --data-dir fashion-mnist
+
+A preset trained without `label_dropout` can't be guided. Here its prior goes on from its weights,
+with one more embedding, of "no class", which starts as the mean of the classes'. The codes stay as
+they are; the decoder learns on with a tenth of them replaced by near neighbours. The second command
+finds both stages trained, draws, scores and embeds them. A killed call goes on where it was.
+"""
+
+import argparse
+from pathlib import Path
+
+import keras
+import numpy as np
+
+import keras_vqvae2 as kv
+
+parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+parser.add_argument("name", choices=("emoji32", "fashion_mnist"))
+parser.add_argument("--data-dir", type=Path, help="folder of Fashion-MNIST's files")
+parser.add_argument("--runs", type=Path, default=Path("runs/presets"), help="folder of the runs")
+parser.add_argument("--decoder-epochs", type=int, default=4)
+parser.add_argument("--prior-epochs", type=int, default=1)
+parser.add_argument("--passes", type=int, default=6)
+parser.add_argument("--batch-size", type=int, default=128)
+arguments = parser.parse_args()
+
+run = arguments.runs / arguments.name
+vqvae_file, prior_file = run / "vqvae2" / "vqvae2_final.keras", run / "prior" / "prior_final.keras"
+for file in (vqvae_file, prior_file):
+    file.parent.mkdir(parents=True, exist_ok=True)
+keras.utils.set_random_seed(0)
+data = {
+    split: kv.datasets.load(arguments.name, split, data_dir=arguments.data_dir)
+    for split in ("train", "validation")
+}
+preset = kv.ImageGenerator.from_preset(arguments.name)
+
+
+def learn_on(model, batches, validation, epochs, rate, folder):
+    """Train a model at a falling rate, with checkpoints in its folder."""
+    schedule = keras.optimizers.schedules.CosineDecay(rate, epochs * len(batches))
+    model.compile(keras.optimizers.Adam(schedule))
+    checkpoints = kv.callbacks.Checkpoints(folder, steps=200)
+    model.fit(
+        batches, validation_data=validation, epochs=epochs, callbacks=[checkpoints], verbose=2
+    )
+
+
+if vqvae_file.exists():
+    vqvae = keras.saving.load_model(vqvae_file)
+else:
+    vqvae = preset.vqvae
+    batches = {
+        split: kv.ImageBatches(images, arguments.batch_size, shuffle=split == "train", seed=0)
+        for split, images in data.items()
+    }
+    vqvae.fix_codes(replaced=0.1)
+    vqvae.compile()
+    print("before:", vqvae.evaluate(batches["validation"], verbose=0, return_dict=True))
+    learn_on(vqvae, *batches.values(), arguments.decoder_epochs, 5e-4, run / "vqvae2" / "decoder")
+    vqvae.fix_codes(False)
+    vqvae.save(vqvae_file)
+
+for split, images in data.items():
+    passes = {"passes": arguments.passes, "noise": 6.0, "seed": 1} if split == "train" else {}
+    kv.extract_codes(vqvae, images, run / "codes" / split, **passes)
+codes = {
+    split: kv.CodeBatches(
+        run / "codes" / split, arguments.batch_size, shuffle=split == "train", seed=0, vqvae=vqvae
+    )
+    for split in data
+}
+levels = [
+    type(prior).from_config({**prior.get_config(), "label_dropout": 0.1})
+    for prior in preset.prior.level_priors
+]
+prior = kv.HierarchicalPrior(levels, data["train"].label_names)
+for old, new in zip(preset.prior.trainable_variables, prior.trainable_variables, strict=True):
+    weights = np.asarray(old)
+    if old.shape != new.shape:  # the labels' embeddings
+        weights = np.concatenate([weights, weights.mean(0, keepdims=True)])
+    new.assign(weights)
+learn_on(prior, *codes.values(), arguments.prior_epochs, 5e-4, run / "prior")
+prior.save(prior_file)
