@@ -69,7 +69,7 @@ def complete(config, hide="bottom"):
     columns = np.stack([hidden, *completions, images], axis=1)  # [B, 6, H, W, C]
     picture = drawing.grid(columns.reshape(-1, *data.image_shape), columns.shape[1])
     config.save()
-    save_picture(config, "completions.png", picture)
+    save_picture(config.run_dir / "completions.png", picture)
     return np.stack(completions)
 
 

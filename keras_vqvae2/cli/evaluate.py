@@ -95,7 +95,7 @@ def evaluate(config, samples=False, reference=None, held_out=None, extractor="au
     config.save()
     files.write_text(config.report_file, files.signed_json(report))
     if samples:
-        save_picture(config, "neighbours.png", neighbours)
+        save_picture(config.run_dir / "neighbours.png", neighbours)
     for part in report_tables(report):
         console().print(part)
     return report

@@ -4,19 +4,34 @@ import math
 
 import click
 
-from keras_vqvae2.cli.flags import config_command
-from keras_vqvae2.cli.progress import progress
+from keras_vqvae2.cli.flags import FILE, config_command
+from keras_vqvae2.cli.progress import console, progress
 from keras_vqvae2.cli.run import begin, load_codes, load_generator, one_label, save_picture
+
+SAMPLING = ("temperature", "top_k", "top_p", "guidance")
 
 
 @config_command("generate")
 @click.option("--label", help="Class of all images, by name or number.")
-def command(config, label):
+@click.option(
+    "--preset",
+    help="Draw from a trained model, without a run: an embedded one by name, such as emoji32, a "
+    "file or folder, or a hub's handle.",
+)
+@click.option("--out", type=FILE, help="File of the picture; with --preset samples.png.")
+def command(config, label, preset, out):
     """Stage 3: draw samples.png from the prior and samples_random.png from random codes."""
-    generate(config, label)
+    if out is not None and out.suffix.lower() != ".png":
+        raise ValueError(f"`out` must end with .png. Received: out={str(out)!r}")
+    if preset is None:
+        generate(config, label, out)
+        return
+    given = click.get_current_context().params
+    options = {name: given[name] for name in SAMPLING if given.get(name) is not None}
+    generate_preset(preset, out or "samples.png", config.num_samples, label, config.seed, **options)
 
 
-def generate(config, label=None):
+def generate(config, label=None, out=None):
     """Draw `samples.png` from the prior, and `samples_random.png` from random codes.
 
     By class the picture has a row of each, with its name: of the most frequent ones, where all
@@ -25,6 +40,7 @@ def generate(config, label=None):
     Args:
         config: `Config`.
         label: name or number of the class of all images, for a prior by class.
+        out: file for the samples in place of `samples.png`.
 
     Returns:
         The images, uint8 `[num_samples, H, W, C]`.
@@ -33,47 +49,83 @@ def generate(config, label=None):
         ValueError: if a stage is missing, or the label is not known.
     """
     begin(config, "Stage 3: images from the prior", needs=("prior", "vqvae"))
-    import numpy as np
-
     from keras_vqvae2 import drawing
 
     generator = load_generator(config)
     count, seed = config.num_samples, config.seed
-    rows = None
-    if label is not None:
-        labels = one_label(generator.prior, count, label)
-    elif generator.num_classes is None:
-        labels = None
-    else:
-        rows = _shown_classes(config, generator, count)
-        columns = -(-count // len(rows))
-        labels = np.repeat(rows, columns)[:count]
-    with progress("samples") as update:
-        samples = generator.generate(count, labels=labels, seed=seed, callback=update)
+    classes = _frequent_classes(config, generator) if label is None else ()
+    samples, picture = _draw(generator, count, label, seed, classes)
     random = generator.generate_random(count, seed=seed)
     config.save()
-    if rows is None:
-        picture = drawing.grid(samples)
-    else:
-        names = [str(row) for row in rows]
-        if generator.label_names:
-            names = [generator.label_names[row] for row in rows]
-        picture = drawing.named_rows(samples, names)
-    save_picture(config, "samples.png", picture)
-    save_picture(config, "samples_random.png", drawing.grid(random))
+    save_picture(config.run_dir / "samples.png" if out is None else out, picture)
+    save_picture(config.run_dir / "samples_random.png", drawing.grid(random))
     return samples
 
 
-def _shown_classes(config, generator, count):
-    """The classes that have a row, int `[R]`, the most frequent first."""
+def generate_preset(name, out, num_samples, label=None, seed=0, **options):
+    """Draw images of a preset into a file.
+
+    Args:
+        name: of the preset, see `ImageGenerator.from_preset`.
+        out: path of the picture.
+        num_samples: how many images.
+        label: name or number of the class of all images.
+        seed: integer.
+        **options: of sampling; where they are left out, the preset's own.
+
+    Returns:
+        The images, uint8 `[num_samples, H, W, C]`.
+
+    Raises:
+        ValueError: if there is no such preset, or an option does not fit it.
+
+    Example:
+
+    ```python
+    generate_preset("emoji32", "faces.png", 64, label="face")
+    ```
+    """
+    from keras_vqvae2 import ImageGenerator
+
+    console().rule(f"Images of {name}")
+    generator = ImageGenerator.from_preset(name)
+    told = ImageGenerator.presets.get(name, {})
+    classes = told.get("frequent_classes", range(generator.num_classes or 0))
+    samples, picture = _draw(generator, num_samples, label, seed, classes, **options)
+    save_picture(out, picture)
+    return samples
+
+
+def _draw(generator, count, label, seed, classes, **options):
+    """Samples and their picture: of one class, or a row of each of the first of `classes`."""
     import numpy as np
 
-    frequencies = np.zeros(generator.num_classes)
-    if (config.codes_dir / "train").exists():
+    from keras_vqvae2 import drawing
+
+    labels = rows = None
+    if label is not None:
+        labels = one_label(generator.prior, count, label)
+    elif generator.num_classes is not None:
+        shown = math.isqrt(count)
+        if generator.num_classes <= math.sqrt(2) * shown:
+            shown = min(generator.num_classes, count)
+        rows = np.array(classes[:shown])
+        labels = np.repeat(rows, -(-count // len(rows)))[:count]
+    with progress("samples") as update:
+        samples = generator.generate(count, labels=labels, seed=seed, callback=update, **options)
+    if rows is None:
+        return samples, drawing.grid(samples)
+    known = generator.label_names or [str(number) for number in range(generator.num_classes)]
+    return samples, drawing.named_rows(samples, [known[row] for row in rows])
+
+
+def _frequent_classes(config, generator):
+    """The classes of a run's training codes, int `[num_classes]`, the most frequent first."""
+    import numpy as np
+
+    frequencies = np.zeros(generator.num_classes or 0)
+    if len(frequencies) and (config.codes_dir / "train").exists():
         codes = load_codes(config, "train")
         for index in range(len(codes) if codes.num_classes else 0):
-            frequencies += np.bincount(codes[index][1], minlength=generator.num_classes)
-    rows = math.isqrt(count)
-    if generator.num_classes <= math.sqrt(2) * rows:
-        rows = min(generator.num_classes, count)
-    return np.argsort(-frequencies, kind="stable")[:rows]
+            frequencies += np.bincount(codes[index][1], minlength=len(frequencies))
+    return np.argsort(-frequencies, kind="stable")

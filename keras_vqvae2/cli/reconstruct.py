@@ -30,5 +30,5 @@ def reconstruct(config):
     images = images[spread(images, config.num_samples)]
     reconstructions = vqvae.decode(vqvae.encode(images))
     config.save()
-    save_picture(config, "reconstructions.png", drawing.pairs(images, reconstructions))
+    save_picture(config.run_dir / "reconstructions.png", drawing.pairs(images, reconstructions))
     return reconstructions

@@ -376,15 +376,14 @@ def spread(data, count):
     return np.linspace(0, len(data) - 1, min(count, len(data))).astype(int)
 
 
-def save_picture(config, name, picture):
-    """Write a picture into the run's folder, and say so.
+def save_picture(path, picture):
+    """Write a picture, and say so.
 
     Args:
-        config: `Config`.
-        name: of the file.
+        path: of the file, in the run's folder or where the user wants it.
         picture: uint8 `[H, W, C]`.
     """
     from keras_vqvae2 import drawing
 
-    drawing.save(config.run_dir / name, picture)
-    console().print(f"wrote {config.run_dir / name}", markup=False)
+    drawing.save(path, picture)
+    console().print(f"wrote {path}", markup=False)

@@ -40,7 +40,7 @@ OWN_FLAGS = {
     "train-prior": "--distribute --epochs --from-tuning",
     "tune": "--stage --tuner --objective --trials --epochs --total-epochs --tradeoff "
     "--max-parameters --max-memory --space",
-    "generate": "--label",
+    "generate": "--label --out --preset",
     "reconstruct": "",
     "complete": "--hide",
     "evaluate": "--samples --no-samples --reference --held-out --sets --extractor",
