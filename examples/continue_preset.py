@@ -1,12 +1,12 @@
-"""Let an embedded preset learn on: its decoder to forgive a prior, its prior to do without labels.
+"""Let a generator learn on: its decoder to forgive a prior, its prior to do without labels.
 
-    python examples/continue_preset.py fashion_mnist --data-dir fashion-mnist
+    python examples/continue_preset.py fashion_mnist --data-dir fashion-mnist --start old.keras
     python examples/train_presets.py fashion_mnist --data-dir fashion-mnist
 
-A preset trained without `label_dropout` can't be guided. Here its prior goes on from its weights,
-with one more embedding, of "no class", which starts as the mean of the classes'. The codes stay as
-they are; the decoder learns on with a tenth of them replaced by near neighbours. The second command
-finds both stages trained, draws, scores and embeds them. A killed call goes on where it was.
+A prior trained without `label_dropout` can't be guided. Here it goes on from its weights, with one
+more embedding, of "no class", which starts as the mean of the classes'. The codes stay as they are;
+the decoder learns on with a tenth of them replaced by near neighbours. The second command finds
+both stages trained, draws, scores and embeds them. A killed call goes on where it was.
 """
 
 import argparse
@@ -19,12 +19,14 @@ import keras_vqvae2 as kv
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("name", choices=("emoji32", "fashion_mnist"))
+parser.add_argument("--start", help="model to go on from; by default the preset")
 parser.add_argument("--data-dir", type=Path, help="folder of Fashion-MNIST's files")
 parser.add_argument("--runs", type=Path, default=Path("runs/presets"), help="folder of the runs")
 parser.add_argument("--decoder-epochs", type=int, default=4)
 parser.add_argument("--prior-epochs", type=int, default=1)
-parser.add_argument("--passes", type=int, default=6)
+parser.add_argument("--passes", type=int, default=2)
 parser.add_argument("--batch-size", type=int, default=128)
+parser.add_argument("--limit", type=int, help="images of each split, for a try")
 arguments = parser.parse_args()
 
 run = arguments.runs / arguments.name
@@ -32,11 +34,12 @@ vqvae_file, prior_file = run / "vqvae2" / "vqvae2_final.keras", run / "prior" / 
 for file in (vqvae_file, prior_file):
     file.parent.mkdir(parents=True, exist_ok=True)
 keras.utils.set_random_seed(0)
+slice_ = f"[:{arguments.limit}]" if arguments.limit else ""
 data = {
-    split: kv.datasets.load(arguments.name, split, data_dir=arguments.data_dir)
+    split: kv.datasets.load(arguments.name, f"{split}{slice_}", data_dir=arguments.data_dir)
     for split in ("train", "validation")
 }
-preset = kv.ImageGenerator.from_preset(arguments.name)
+preset = kv.ImageGenerator.from_preset(arguments.start or arguments.name)
 
 
 def learn_on(model, batches, validation, epochs, rate, folder):

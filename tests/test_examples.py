@@ -15,12 +15,13 @@ from keras_vqvae2.datasets import emoji32
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 MAX_LINES = {
+    "continue_preset.py": 105,
     "embed_emoji.py": 55,
     "pixelcnn_prior_example.py": 65,
     "minimal.py": 30,
     "serving_client.py": 90,
     "train_classifiers.py": 65,
-    "train_presets.py": 130,
+    "train_presets.py": 165,
     "tuning.py": 40,
     "vqvae2_in_one_file.py": 250,
 }
@@ -105,6 +106,28 @@ def test_a_preset_is_trained_scored_and_exported(run_example, tmp_path, shared_d
     assert (served / "models.config").exists()
     card = (served / "1" / "MODEL_CARD.md").read_text()
     assert "1,000 images of each kind against 4,000 of fashion_mnist/test[:4000]" in card
+
+
+@pytest.mark.slow
+def test_a_prior_without_label_dropout_learns_to_be_guided(run_example, tmp_path):
+    vqvae = VQVAE2((32, 32, 3), filters=4, embedding_dim=4, num_embeddings=8)
+    prior = HierarchicalPrior.from_vqvae(vqvae, num_classes=34)
+    ImageGenerator(vqvae, prior).save_to_preset(tmp_path / "old")
+    sizes = ("--limit", 64, "--batch-size", 32, "--decoder-epochs", 1, "--runs", tmp_path)
+    run_example("continue_preset.py", "emoji32", "--start", tmp_path / "old", *sizes)
+    found = keras.saving.load_model(tmp_path / "emoji32" / "prior" / "prior_final.keras")
+    assert found.labels_optional
+    np.testing.assert_array_equal(found.sample(2, labels=None, seed=0)[0].shape, (2, 4, 4))
+    # The encoder is that of before; the prior is near what it was.
+    trained = keras.saving.load_model(tmp_path / "emoji32" / "vqvae2" / "vqvae2_final.keras")
+    codes = datasets.load("emoji32", "test[:8]").images
+    for level, other in zip(trained.encode(codes), vqvae.encode(codes), strict=True):
+        np.testing.assert_array_equal(level, other)
+    before, after = (
+        np.sum(model.log_prob(vqvae.encode(codes), labels=np.zeros(8, int)), axis=0)
+        for model in (prior, found)
+    )
+    assert np.all(np.abs(after - before) < 0.1 * np.abs(before))
 
 
 def test_embedded_emoji_come_back_as_they_were(run_example, tmp_path, monkeypatch):
