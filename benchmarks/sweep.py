@@ -1,4 +1,4 @@
-"""Score a preset's samples over guidance, top-p and temperature, by two judges.
+"""Score a preset's samples over guidance and top-p, by two judges.
 
     python benchmarks/sweep.py emoji32 --write docs/quality.md --plot docs/images
     python benchmarks/sweep.py fashion_mnist --data-dir fashion-mnist --write docs/quality.md
@@ -33,8 +33,8 @@ SWEPT = {
         for guidance in (1.0, 2.0, 3.0, 4.0)
     ],
     "fashion_mnist": [
-        {"temperature": temperature, "guidance": guidance}
-        for temperature in (1.0, 0.95, 0.9)
+        {"guidance": guidance, "top_p": top_p}
+        for top_p in (1.0, 0.95)
         for guidance in (1.0, 1.25, 1.5, 2.0)
     ],
 }

@@ -2,8 +2,8 @@
 
     python examples/train_classifiers.py --fashion-mnist fashion-mnist
 
-Of each data set there are two, of other architectures and seeds. On two cores of a CPU it takes half
-an hour.
+Of each data set there are two, of other architectures and seeds. On two cores of a CPU it takes
+half an hour.
 """
 
 import argparse

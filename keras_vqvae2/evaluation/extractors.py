@@ -14,7 +14,7 @@ from keras_vqvae2.files.model_files import load_model
 # Classifiers of this project, by `examples/train_classifiers.py`: one of each dataset, and of the
 # emoji a second one, of another architecture and seed.
 DATASETS = ("emoji32", "fashion_mnist")
-SECOND = {"emoji32": "emoji32_second"}
+SECOND = {name: f"{name}_second" for name in DATASETS}
 EMBEDDED = (*DATASETS, *SECOND.values())
 INCEPTION = "inception_v3"
 # Of any data without an embedded classifier of its own, where Inception's weights cannot be had.
