@@ -18,7 +18,7 @@ NUM_ATTEMPTS = 4
 HIDDEN_PIXEL = 160  # grey
 
 
-@config_command("complete")
+@config_command("complete", "--run-dir runs/photos --hide right")
 @click.option(
     "--hide",
     default="bottom",

@@ -5,6 +5,7 @@ from keras_vqvae2.cli.extract_codes import extract_codes, pass_options
 from keras_vqvae2.cli.fitting import distribute, share
 from keras_vqvae2.cli.flags import config_command
 from keras_vqvae2.cli.generate import generate
+from keras_vqvae2.cli.progress import tell
 from keras_vqvae2.cli.reconstruct import reconstruct
 from keras_vqvae2.cli.run import SPLITS, build_prior, build_vqvae, load_split
 from keras_vqvae2.cli.run_lock import locked
@@ -12,12 +13,15 @@ from keras_vqvae2.cli.train_prior import train_prior
 from keras_vqvae2.cli.train_vqvae import train_vqvae
 
 
-@config_command("demo", epochs=("vqvae_epochs", "prior_epochs"))
+@config_command(
+    "demo", "--dataset photos --run-dir runs/photos", epochs=("vqvae_epochs", "prior_epochs")
+)
 @distribute
 def command(config, distribute):
     """Run all three stages, draw pictures and write a report."""
     with locked(config, share(distribute)) as workers:
         demo(config, workers)
+    tell(config, config.report_file, "generate --seed 1", "complete", "export")
 
 
 def demo(config, workers=None):

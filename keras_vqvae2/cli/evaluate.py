@@ -5,7 +5,7 @@ import click
 import keras_vqvae2 as kv
 from keras_vqvae2 import files
 from keras_vqvae2.cli.flags import config_command
-from keras_vqvae2.cli.progress import console, progress
+from keras_vqvae2.cli.progress import console, progress, tell
 from keras_vqvae2.cli.run import (
     SPLITS,
     begin,
@@ -19,7 +19,7 @@ from keras_vqvae2.cli.tables import report_tables
 NUM_CLASSIFIED = 5_000  # images of each classifier that is trained to judge samples
 
 
-@config_command("evaluate")
+@config_command("evaluate", "--run-dir runs/photos --samples")
 @click.option(
     "--samples/--no-samples",
     default=True,
@@ -44,6 +44,7 @@ NUM_CLASSIFIED = 5_000  # images of each classifier that is trained to judge sam
 def command(config, samples, reference, held_out, sets, extractor):
     """Measure both stages and samples; write report.json and neighbours.png."""
     evaluate(config, samples, reference, held_out, extractor, sets)
+    tell(config, config.report_file)
 
 
 def evaluate(config, samples=False, reference=None, held_out=None, extractor="auto", sets=1):

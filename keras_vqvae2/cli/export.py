@@ -11,7 +11,7 @@ from keras_vqvae2.cli.progress import console
 from keras_vqvae2.cli.run import begin, load_generator
 
 
-@config_command("export")
+@config_command("export", "--run-dir runs/photos --name photos")
 @click.option("--name", help="Of the model on the server; by default the dataset's.")
 def command(config, name):
     """Write saved_model/: the next version of the run's models for TensorFlow Serving."""
@@ -67,4 +67,5 @@ def export(config, name=None):
             markup=False,
         )
     console().print(f"wrote {version}", markup=False)
+    console().print(f"next: keras-vqvae2 serve-command {folder}", markup=False)
     return version

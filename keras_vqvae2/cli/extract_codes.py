@@ -5,7 +5,7 @@ import time
 import keras_vqvae2 as kv
 from keras_vqvae2.cli.fitting import collapse_message, distribute, share
 from keras_vqvae2.cli.flags import config_command
-from keras_vqvae2.cli.progress import console, progress
+from keras_vqvae2.cli.progress import console, progress, tell
 from keras_vqvae2.cli.run import SPLITS, begin, load_codes, load_split, load_vqvae, require
 from keras_vqvae2.cli.run_lock import locked
 from keras_vqvae2.cli.tables import usage_table
@@ -14,13 +14,14 @@ from keras_vqvae2.cli.tables import usage_table
 POLL_SECONDS = 0.5
 
 
-@config_command("extract-codes")
+@config_command("extract-codes", "--run-dir runs/photos --code-passes 4 --flip")
 @distribute
 def command(config, distribute):
     """Write the codes of the images to disk; goes on where an earlier call stopped."""
     require(config, "vqvae")  # before anything is imported that takes its time
     with locked(config, share(distribute, connect=False)) as workers:
         extract_codes(config, workers)
+    tell(config, config.codes_dir, "train-prior")
 
 
 def extract_codes(config, workers=None):

@@ -11,8 +11,22 @@ from keras_vqvae2.cli.run_folder import BEST_FILE, CONFIG_FILE
 FILE = click.Path(path_type=Path)
 
 
-class SectionedCommand(click.Command):
-    """A command whose help shows its flags by the parts of the config that they set."""
+class Command(click.Command):
+    """A command whose help has an example, and its flags by the parts of the config that they set.
+
+    Args:
+        example: the words of a call, after the command's name.
+    """
+
+    def __init__(self, *args, example, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.example = example
+
+    def format_help_text(self, ctx, formatter):
+        """Write what the command does, and the example; see `click.Command`."""
+        super().format_help_text(ctx, formatter)
+        with formatter.section("Example"):
+            formatter.write_text(f"{ctx.command_path} {self.example}")
 
     def format_options(self, ctx, formatter):
         """Write the flags, section by section; see `click.Command`."""
@@ -39,11 +53,12 @@ class _Flag(click.Option):
         self.section = section
 
 
-def config_command(name, *, epochs=(), tuned=None):
+def config_command(name, example, *, epochs=(), tuned=None):
     """Make a command of a function of a config, with a flag for each field.
 
     Args:
         name: of the command.
+        example: the words of a call, after the name.
         epochs: the fields that `--epochs` sets.
         tuned: folder of a search whose best `--from-tuning` takes.
 
@@ -54,7 +69,7 @@ def config_command(name, *, epochs=(), tuned=None):
     Example:
 
     ```python
-    @config_command("generate")
+    @config_command("generate", "--num-samples 16")
     @click.option("--label", help="Class of all images.")
     def command(config, label): ...
     ```
@@ -68,7 +83,9 @@ def config_command(name, *, epochs=(), tuned=None):
             options = {name: values.pop(name) for name in own}
             function(resolve(values, epochs, tuned), **options)
 
-        command = click.command(name, cls=SectionedCommand, short_help=function.__doc__)(callback)
+        command = click.command(name, cls=Command, example=example, short_help=function.__doc__)(
+            callback
+        )
         command.params += _shared_flags(epochs, tuned)
         return command
 

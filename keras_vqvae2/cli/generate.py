@@ -11,7 +11,7 @@ from keras_vqvae2.cli.run import begin, load_codes, load_generator, one_label, s
 SAMPLING = ("temperature", "top_k", "top_p", "guidance")
 
 
-@config_command("generate")
+@config_command("generate", "--preset emoji32 --num-samples 64 --out emoji.png")
 @click.option("--label", help="Class of all images, by name or number.")
 @click.option(
     "--preset",
@@ -85,7 +85,7 @@ def generate_preset(name, out, num_samples, label=None, seed=0, **options):
     generate_preset("emoji32", "faces.png", 64, label="face")
     ```
     """
-    from keras_vqvae2 import ImageGenerator
+    from keras_vqvae2.models import ImageGenerator
 
     console().rule(f"Images of {name}")
     generator = ImageGenerator.from_preset(name)

@@ -7,7 +7,7 @@ from keras_vqvae2.cli.run import build_prior, build_vqvae, load_split
 from keras_vqvae2.cli.tables import table
 
 
-@config_command("info")
+@config_command("info", "--size base --batch-size 128")
 def command(config):
     """Show the shapes and parameters of each part, and the memory that a batch takes."""
     info(config)

@@ -13,6 +13,19 @@ def console():
     return Console(highlight=False)
 
 
+def tell(config, wrote, *commands):
+    """Say what a command has written into a run's folder, and what can be done with it.
+
+    Args:
+        config: `Config`.
+        wrote: path of the file or folder.
+        *commands: of the program, with their words, that take it from there.
+    """
+    console().print(f"wrote {wrote}", markup=False)
+    for words in commands:
+        console().print(f"next: keras-vqvae2 {words} --run-dir {config.run_dir}", markup=False)
+
+
 def _bar():
     from rich.progress import (
         BarColumn,

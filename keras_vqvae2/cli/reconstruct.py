@@ -4,7 +4,7 @@ from keras_vqvae2.cli.flags import config_command
 from keras_vqvae2.cli.run import begin, load_split, load_vqvae, save_picture, spread
 
 
-@config_command("reconstruct")
+@config_command("reconstruct", "--run-dir runs/photos")
 def command(config):
     """Draw reconstructions.png: validation images, each beside its reconstruction."""
     reconstruct(config)

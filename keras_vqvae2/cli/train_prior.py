@@ -12,7 +12,7 @@ from keras_vqvae2.cli.fitting import (
     share,
 )
 from keras_vqvae2.cli.flags import config_command
-from keras_vqvae2.cli.progress import epoch_progress
+from keras_vqvae2.cli.progress import epoch_progress, tell
 from keras_vqvae2.cli.run import (
     begin,
     build_prior,
@@ -27,13 +27,19 @@ from keras_vqvae2.cli.run_lock import locked
 STEPS = 1000
 
 
-@config_command("train-prior", epochs=("prior_epochs",), tuned="prior")
+@config_command(
+    "train-prior",
+    "--run-dir runs/photos --prior-epochs 30",
+    epochs=("prior_epochs",),
+    tuned="prior",
+)
 @distribute
 def command(config, distribute):
     """Stage 2: learn the codes; goes on where an earlier call stopped."""
     require(config, "vqvae")  # before anything is imported that takes its time
     with locked(config, share(distribute)) as workers:
         train_prior(config, workers)
+    tell(config, config.prior_file, "generate", "evaluate --samples", "export")
 
 
 def train_prior(config, workers=None):

@@ -11,7 +11,7 @@ from keras_vqvae2.cli.fitting import (
     share,
 )
 from keras_vqvae2.cli.flags import config_command
-from keras_vqvae2.cli.progress import epoch_progress
+from keras_vqvae2.cli.progress import epoch_progress, tell
 from keras_vqvae2.cli.run import SPLITS, begin, build_vqvae, load_split
 from keras_vqvae2.cli.run_lock import locked
 
@@ -19,12 +19,18 @@ from keras_vqvae2.cli.run_lock import locked
 STEPS = 1200
 
 
-@config_command("train-vqvae", epochs=("vqvae_epochs",), tuned="vqvae2")
+@config_command(
+    "train-vqvae",
+    "--dataset photos --run-dir runs/photos",
+    epochs=("vqvae_epochs",),
+    tuned="vqvae2",
+)
 @distribute
 def command(config, distribute):
     """Stage 1: learn the images; goes on where an earlier call stopped."""
     with locked(config, share(distribute)) as workers:
         train_vqvae(config, workers)
+    tell(config, config.vqvae_file, "reconstruct", "extract-codes")
 
 
 def train_vqvae(config, workers=None):

@@ -32,7 +32,7 @@ STAGES = ("vqvae", "prior")
 PARTS = {"vqvae": ("vqvae", "vqvae_training", "augmentation"), "prior": ("prior", "prior_training")}
 
 
-@config_command("tune")
+@config_command("tune", "--run-dir runs/photos --stage vqvae --trials 12")
 @click.option("--stage", help="vqvae or prior; left out, one after the other.")
 @click.option("--tuner", default="random", show_default=True, help="random, hyperband or bayesian.")
 @click.option(

@@ -240,6 +240,21 @@ def test_a_missing_stage_is_named(copy, capsys):
     assert "run `keras-vqvae2 train-prior" in refusal(capsys, "evaluate", "--run-dir", copy)
 
 
+@pytest.mark.parametrize(
+    ("stage", "wrote", "then"),
+    [
+        ("train-vqvae", "vqvae2/vqvae2_final.keras", "extract-codes"),
+        ("extract-codes", "codes", "train-prior"),
+        ("train-prior", "prior/prior_final.keras", "generate"),
+    ],
+)
+def test_a_stage_says_what_it_wrote_and_what_comes_next(copy, capsys, stage, wrote, then):
+    assert command(stage, "--run-dir", copy) == 0
+    said = "".join(capsys.readouterr().out.splitlines())
+    assert f"wrote {copy / wrote}" in said
+    assert f"next: keras-vqvae2 {then} --run-dir {copy}" in said
+
+
 def test_an_unknown_label_is_refused(copy, capsys):
     message = refusal(capsys, "generate", "--run-dir", copy, "--label", "triangle")
     assert "`label` must be one of disc, square. Received: label='triangle'" in message

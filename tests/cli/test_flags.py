@@ -59,6 +59,16 @@ def test_every_command_has_its_flags():
     assert cli.app.commands.keys() == OWN_FLAGS.keys()
 
 
+@pytest.mark.parametrize("name", OWN_FLAGS)
+def test_help_has_an_example_of_flags_that_there_are(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command = cli.app.commands[name]
+    (tmp_path / "runs" / "photos" / "saved_model").mkdir(parents=True)
+    command.make_context(name, command.example.split())
+    help_text = " ".join(CliRunner().invoke(cli.app, [name, "--help"]).output.split())
+    assert f"Example: app {name} {command.example}" in help_text
+
+
 def test_help_tells_the_defaults_part_by_part():
     result = CliRunner().invoke(cli.app, ["train-prior", "--help"])
     lines = " ".join(result.output.split())
