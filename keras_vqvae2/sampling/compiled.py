@@ -12,8 +12,8 @@ from keras_vqvae2 import checks
 def compile_function(model, function):
     """Compile a function of tensors that reads the variables of a model.
 
-    It is traced once for each shape of its argument, and always sees the variables' present
-    values.
+    It is traced once for each shape of its argument, on TensorFlow once for all numbers of rows,
+    and always sees the variables' present values.
 
     Args:
         model: the `keras.Model` whose variables the function reads, and does not write.
@@ -30,11 +30,16 @@ def compile_function(model, function):
         def compiled(argument):
             # One concrete function a shape, by our own count: TensorFlow would warn of retracing.
             argument = keras.tree.map_structure(_to_tensor, argument)
-            leaves = keras.tree.flatten(argument)
-            key = tuple(None if leaf is None else (leaf.shape, leaf.dtype) for leaf in leaves)
+            specs = keras.tree.map_structure(of_any_rows, argument)
+            key = tuple(keras.tree.flatten(specs))
             if key not in traced:
-                traced[key] = tf.function(function, autograph=False).get_concrete_function(argument)
+                traced[key] = tf.function(function, autograph=False).get_concrete_function(specs)
             return traced[key](argument)
+
+        def of_any_rows(leaf):
+            if leaf is None:
+                return None
+            return tf.TensorSpec([None, *leaf.shape[1:]] if leaf.shape.rank else [], leaf.dtype)
 
         return compiled
 

@@ -95,7 +95,7 @@ def all_steps(model):
     def function(inputs):
         codes = inputs["codes"]
         condition = model.condition_map({k: v for k, v in inputs.items() if k != "codes"})
-        cache, outputs = model.init_cache(codes.shape[0]), []
+        cache, outputs = model.init_cache(keras.ops.shape(codes)[0]), []
         for position in range(height * width):
             before = np.arange(height * width).reshape(height, width) < position
             seen = keras.ops.where(before, codes, 0)

@@ -28,13 +28,15 @@ def test_a_compiled_function_sees_the_present_weights(model):
 
 
 def test_it_is_traced_once_a_shape(model):
+    """On TensorFlow once for any number of rows."""
     _, compiled, traces = model
     for size in (4, 2, 4, 2, 4):
         compiled({"x": np.ones((size, 3), "float32"), "y": None})
         compiled({"x": np.zeros((size, 3), "float32"), "y": None})
-    assert len(traces) == 2
+    sizes = 1 if keras.backend.backend() == "tensorflow" else 2
+    assert len(traces) == sizes
     compiled({"x": np.ones((4, 3), "float32"), "y": np.ones((4, 2), "float32")})
-    assert len(traces) == 3
+    assert len(traces) == sizes + 1
 
 
 @pytest.mark.parametrize("total", [1, 2, 3, 4, 5, 8, 9, 11])
