@@ -35,7 +35,7 @@ SWEPT = {
     "fashion_mnist": [
         {"guidance": guidance, "top_p": top_p}
         for top_p in (1.0, 0.95)
-        for guidance in (1.0, 1.25, 1.5, 2.0)
+        for guidance in (1.0, 1.1, 1.25, 2.0)
     ],
 }
 
