@@ -13,7 +13,7 @@ def compile_function(model, function):
     """Compile a function of tensors that reads the variables of a model.
 
     It is traced once for each shape of its argument, and always sees the variables' present
-    values.
+    values. On PyTorch it is left as it is, without gradients.
 
     Args:
         model: the `keras.Model` whose variables the function reads, and does not write.
@@ -37,6 +37,14 @@ def compile_function(model, function):
             return traced[key](argument)
 
         return compiled
+    if keras.backend.backend() == "torch":
+        import torch
+
+        @torch.inference_mode()
+        def eager(argument):
+            return function(keras.tree.map_structure(_to_tensor, argument))
+
+        return eager
 
     import jax
 

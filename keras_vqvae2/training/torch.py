@@ -1,0 +1,53 @@
+"""The training and evaluation steps on PyTorch."""
+
+import keras
+import torch
+
+from keras_vqvae2.distribution.replicas import all_reduce_sum, num_replicas
+from keras_vqvae2.losses import global_batch_size
+from keras_vqvae2.training.building import SymbolicBuild
+
+
+class TrainStep(SymbolicBuild):
+    """Steps of a model that says how to read a batch and how to run forward.
+
+    The model gives `unpack(data) -> (inputs, sample_weight)`, `compute_outputs(inputs, training)`,
+    `compute_loss` and `update_metrics(inputs, outputs, sample_weight) -> prediction`, none of which
+    knows the backend. The prediction is what calling the model returns, for the metrics of
+    `compile`.
+    """
+
+    def train_step(self, data):
+        """Follow the gradient of one batch; return the metrics so far."""
+        inputs, sample_weight = self._unpack(data)
+        with torch.enable_grad():
+            outputs = self.compute_outputs(inputs, training=True)
+            loss = self.compute_loss(inputs, None, outputs, sample_weight, training=True)
+            scaled = self.optimizer.scale_loss(loss)  # of float16
+        weights = self.trainable_weights
+        # Not `backward`: what a loop of the user's has left in `grad` is neither added nor lost.
+        gradients = torch.autograd.grad(scaled, [w.value for w in weights], allow_unused=True)
+        self.optimizer.apply_gradients(zip(all_reduce_sum(gradients), weights, strict=True))
+        return self._logs(loss.detach(), inputs, outputs, sample_weight)
+
+    def test_step(self, data):
+        """Evaluate one batch; return the metrics so far."""
+        inputs, sample_weight = self._unpack(data)
+        outputs = self.compute_outputs(inputs, training=False)
+        loss = self.compute_loss(inputs, None, outputs, sample_weight, training=False)
+        return self._logs(loss, inputs, outputs, sample_weight)
+
+    def _unpack(self, data):
+        # Keras leaves a batch where its loader has put it, which is not where the weights are.
+        return self.unpack(keras.tree.map_structure(_on_device, data))
+
+    @torch.no_grad()
+    def _logs(self, loss, inputs, outputs, sample_weight):
+        batch_size = keras.tree.flatten(inputs)[0].shape[0]
+        self._loss_tracker.update_state(loss, sample_weight=batch_size)
+        prediction = self.update_metrics(inputs, outputs, sample_weight)
+        return self.compute_metrics(inputs, None, prediction, sample_weight)
+
+
+def _on_device(leaf):
+    return None if leaf is None else keras.ops.convert_to_tensor(leaf)
