@@ -5,10 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-# What has to hold on JAX too: the layers, the models and the sampler.
-JAX_TESTS := tests/layers tests/models tests/sampling tests/training \
+# What has to hold on JAX and PyTorch too: the layers, the models and the sampler.
+CORE_TESTS := tests/layers tests/models tests/sampling tests/training \
 	tests/distribution tests/test_metrics.py tests/test_ops.py \
-	tests/test_imports.py::test_jax_needs_no_tensorflow_and_no_optional_package
+	tests/test_imports.py::test_a_backend_needs_no_other_and_no_optional_package
 
 # Tracing and compiling take one core each. A file stays on one worker, where its models are shared.
 PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m 'not long'
@@ -24,12 +24,14 @@ help: ## Show the targets.
 demo: $(STAMP) ## Run all three stages on the embedded emoji; pass options by ARGS="...".
 	$(BIN)/keras-vqvae2 demo $(ARGS)
 
-test: $(STAMP) ## Run the tests on TensorFlow, and those of the core on JAX.
+test: $(STAMP) ## Run the tests on TensorFlow, and those of the core on JAX and PyTorch.
 	KERAS_BACKEND=tensorflow $(PYTEST) $(ARGS)
-	KERAS_BACKEND=jax $(PYTEST) $(JAX_TESTS) $(ARGS)
+	KERAS_BACKEND=jax $(PYTEST) $(CORE_TESTS) $(ARGS)
+	KERAS_BACKEND=torch $(PYTEST) $(CORE_TESTS) $(ARGS)
 
 long: $(STAMP) ## Run the tests of several workers, killed and started again among them.
 	KERAS_BACKEND=tensorflow $(BIN)/pytest -m long $(ARGS)
+	KERAS_BACKEND=torch $(BIN)/pytest -m long tests/distribution $(ARGS)
 
 lint: $(STAMP) ## Check style, formatting and types.
 	$(BIN)/ruff check .

@@ -57,6 +57,24 @@ def compile_function(model, function):
     return lambda argument: stateless([v.value for v in model.variables], argument)
 
 
+def where_needed(needed, function, otherwise):
+    """Return what a function gives, or what takes less time and gives the same where it may.
+
+    PyTorch would wait for the device to learn whether it is needed: there it always runs.
+
+    Args:
+        needed: bool scalar tensor.
+        function: callable without arguments that returns a tensor.
+        otherwise: as `function`; it may give another tensor only where that is not needed.
+
+    Returns:
+        The tensor.
+    """
+    if keras.backend.backend() == "torch":
+        return function()
+    return keras.ops.cond(needed, function, otherwise)
+
+
 @contextlib.contextmanager
 def without_optimizing():
     """Within it JAX compiles sooner what then runs slower; TensorFlow does as always.

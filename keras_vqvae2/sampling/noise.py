@@ -86,7 +86,8 @@ def _add(left, right):
 
 def _rotate_left(word, distance):
     return ops.bitwise_or(
-        _word(ops.left_shift(word, _uint32(distance))), ops.right_shift(word, _uint32(32 - distance))
+        _word(ops.left_shift(word, _uint32(distance))),
+        ops.right_shift(word, _uint32(32 - distance)),
     )
 
 

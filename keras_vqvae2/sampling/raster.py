@@ -40,7 +40,7 @@ def raster_scan(next_logits, draw, codes, cache, known=None, unroll_rows=False):
         return flat, log_prob - code_nll(code, logits), cache
 
     def body(_, state):
-        # A count of our own: PyTorch counts in Python, and a number from there waits for the device.
+        # A count of our own: PyTorch's is a Python number, which waits for its way to the device.
         step, flat, log_prob, cache = state
         if columns is None:
             flat, log_prob, cache = visit(flat, log_prob, cache, step // width, step % width)

@@ -43,10 +43,21 @@ class TrainStep(SymbolicBuild):
 
     @torch.no_grad()
     def _logs(self, loss, inputs, outputs, sample_weight):
-        batch_size = keras.tree.flatten(inputs)[0].shape[0]
-        self._loss_tracker.update_state(loss, sample_weight=batch_size)
+        # The loss is a replica's share.
+        replicas = num_replicas()
+        batch_size = global_batch_size(keras.tree.flatten(inputs)[0])
+        self._loss_tracker.update_state(loss * replicas, sample_weight=batch_size / replicas)
         prediction = self.update_metrics(inputs, outputs, sample_weight)
         return self.compute_metrics(inputs, None, prediction, sample_weight)
+
+    def get_metrics_result(self):
+        """Return the logs of all replicas together: what metrics have seen adds up over them."""
+        if num_replicas() == 1:
+            return super().get_metrics_result()
+        variables = self.metrics_variables
+        sums = all_reduce_sum([variable.value for variable in variables])
+        with keras.StatelessScope(state_mapping=zip(variables, sums, strict=True)):
+            return super().get_metrics_result()
 
 
 def _on_device(leaf):
