@@ -47,17 +47,23 @@ clean: ## Remove the environment and the caches.
 
 # Without a GPU the wheel `tensorflow-cpu` serves as well and is a third of the size, but it has
 # another name: the override drops `tensorflow` from every list of requirements. It exists for
-# Linux on x86-64 only; elsewhere the plain wheel is a CPU one.
+# Linux on x86-64 only; elsewhere the plain wheel is a CPU one. Of PyTorch its own index has such
+# wheels, under the same name with a higher version: where both have a version, pip takes those.
+# uv then finds it installed.
+TORCH := torch==2.13.0
+TORCH_CPU := --extra-index-url https://download.pytorch.org/whl/cpu --retries 1
 $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or later is needed; name one by PYTHON=")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@set -e; : > $(VENV)/overrides.txt; \
-	if nvidia-smi > /dev/null 2>&1; then wheel='tensorflow[and-cuda]'; \
+	torch='$(TORCH_CPU)'; \
+	if nvidia-smi > /dev/null 2>&1; then wheel='tensorflow[and-cuda]'; torch=''; \
 	elif [ "$$(uname -sm)" = "Linux x86_64" ]; then wheel='tensorflow-cpu'; \
 		echo 'tensorflow; sys_platform == "never"' > $(VENV)/overrides.txt; \
 	else wheel='tensorflow'; fi; \
 	echo "Installing with $$wheel"; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $$torch '$(TORCH)'; \
 	$(BIN)/python -m uv pip install --quiet --compile-bytecode --python $(BIN)/python --override $(VENV)/overrides.txt \
-		--editable '.[test,jax]' "$$wheel>=2.18"
+		--editable '.[test,jax,torch]' "$$wheel>=2.18"
 	touch $@

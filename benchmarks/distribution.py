@@ -4,9 +4,8 @@
     python benchmarks/distribution.py --write docs/distribution.md    # put it there
 
 Each way of training runs in processes of its own, on one machine without a GPU: two logical devices
-of TensorFlow, two processes that talk over loopback, two host devices of JAX, two JAX processes, two
-of PyTorch.
-All see the same global batches.
+of TensorFlow, two processes that talk over loopback, two host devices of JAX, two JAX processes,
+two of PyTorch. All see the same global batches.
 """
 
 import argparse
