@@ -205,11 +205,7 @@ def check_compiled(model):
 
 def is_multi_worker():
     """Return whether this replica's strategy spans several processes."""
-    if keras.backend.backend() != "tensorflow":
-        return False
-    import tensorflow as tf
-
-    context = tf.distribute.get_replica_context()
+    context = _tensorflow_context()
     return context is not None and (
         context.num_replicas_in_sync > len(context.strategy.extended.worker_devices)
     )
@@ -225,18 +221,25 @@ class _Replicas(NamedTuple):
 
 def _replicas():
     """The replicas where there are several, else None."""
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        return _tensorflow_replicas()
-    return _torch_replicas() if backend == "torch" else None
+    return _torch_replicas() if keras.backend.backend() == "torch" else _tensorflow_replicas()
 
 
-def _tensorflow_replicas():
+def _tensorflow_context():
+    """TensorFlow's replica context where there are several replicas, else None."""
+    if keras.backend.backend() != "tensorflow":
+        return None
     import tensorflow as tf
 
     context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
+    return context if context is not None and context.num_replicas_in_sync > 1 else None
+
+
+def _tensorflow_replicas():
+    context = _tensorflow_context()
+    if context is None:
         return None
+    import tensorflow as tf
+
     return _Replicas(
         context.num_replicas_in_sync,
         context.replica_id_in_sync_group,
