@@ -87,7 +87,7 @@ def choose(condition, if_true, if_false, values):
     >>> choose(ops.array(True), lambda x: print("yes"), lambda x: print("no"), ops.array(0))
     yes
     """
-    context = _replica_context()
+    context = _tensorflow_context()
     if context is None:
         _choose(condition, lambda: if_true(values), lambda: if_false(values))
         return

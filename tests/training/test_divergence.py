@@ -111,7 +111,7 @@ class Root(TrainStep, CheckedFit, keras.Model):
         x, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         return x, sample_weight
 
-    def forward(self, inputs, training):
+    def compute_outputs(self, inputs, training):
         return self(inputs)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
