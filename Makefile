@@ -5,10 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-# What has to hold on JAX too: the layers, the models and the sampler.
-JAX_TESTS := tests/layers tests/models tests/sampling tests/training \
+# What has to hold on JAX and PyTorch too: the layers, the models and the sampler.
+CORE_TESTS := tests/layers tests/models tests/sampling tests/training \
 	tests/distribution tests/test_metrics.py tests/test_ops.py \
-	tests/test_imports.py::test_jax_needs_no_tensorflow_and_no_optional_package
+	tests/test_imports.py::test_a_backend_needs_no_other_and_no_optional_package
 
 # Tracing and compiling take one core each. A file stays on one worker, where its models are shared.
 PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m 'not long'
@@ -24,12 +24,14 @@ help: ## Show the targets.
 demo: $(STAMP) ## Run all three stages on the embedded emoji; pass options by ARGS="...".
 	$(BIN)/keras-vqvae2 demo $(ARGS)
 
-test: $(STAMP) ## Run the tests on TensorFlow, and those of the core on JAX.
+test: $(STAMP) ## Run the tests on TensorFlow, and those of the core on JAX and PyTorch.
 	KERAS_BACKEND=tensorflow $(PYTEST) $(ARGS)
-	KERAS_BACKEND=jax $(PYTEST) $(JAX_TESTS) $(ARGS)
+	KERAS_BACKEND=jax $(PYTEST) $(CORE_TESTS) $(ARGS)
+	KERAS_BACKEND=torch $(PYTEST) $(CORE_TESTS) $(ARGS)
 
 long: $(STAMP) ## Run the tests of several workers, killed and started again among them.
 	KERAS_BACKEND=tensorflow $(BIN)/pytest -m long $(ARGS)
+	KERAS_BACKEND=torch $(BIN)/pytest -m long tests/distribution $(ARGS)
 
 lint: $(STAMP) ## Check style, formatting and types.
 	$(BIN)/ruff check .
@@ -45,17 +47,23 @@ clean: ## Remove the environment and the caches.
 
 # Without a GPU the wheel `tensorflow-cpu` serves as well and is a third of the size, but it has
 # another name: the override drops `tensorflow` from every list of requirements. It exists for
-# Linux on x86-64 only; elsewhere the plain wheel is a CPU one.
+# Linux on x86-64 only; elsewhere the plain wheel is a CPU one. Of PyTorch its own index has such
+# wheels, under the same name with a higher version: where both have a version, pip takes those.
+# uv then finds it installed.
+TORCH := torch==2.13.0
+TORCH_CPU := --extra-index-url https://download.pytorch.org/whl/cpu --retries 1
 $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or later is needed; name one by PYTHON=")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@set -e; : > $(VENV)/overrides.txt; \
-	if nvidia-smi > /dev/null 2>&1; then wheel='tensorflow[and-cuda]'; \
+	torch='$(TORCH_CPU)'; \
+	if nvidia-smi > /dev/null 2>&1; then wheel='tensorflow[and-cuda]'; torch=''; \
 	elif [ "$$(uname -sm)" = "Linux x86_64" ]; then wheel='tensorflow-cpu'; \
 		echo 'tensorflow; sys_platform == "never"' > $(VENV)/overrides.txt; \
 	else wheel='tensorflow'; fi; \
 	echo "Installing with $$wheel"; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $$torch '$(TORCH)'; \
 	$(BIN)/python -m uv pip install --quiet --compile-bytecode --python $(BIN)/python --override $(VENV)/overrides.txt \
-		--editable '.[test,jax]' "$$wheel>=2.18"
+		--editable '.[test,jax,torch]' "$$wheel>=2.18"
 	touch $@

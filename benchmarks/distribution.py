@@ -4,8 +4,8 @@
     python benchmarks/distribution.py --write docs/distribution.md    # put it there
 
 Each way of training runs in processes of its own, on one machine without a GPU: two logical devices
-of TensorFlow, two processes that talk over loopback, two host devices of JAX, two JAX processes.
-All see the same global batches.
+of TensorFlow, two processes that talk over loopback, two host devices of JAX, two JAX processes,
+two of PyTorch. All see the same global batches.
 """
 
 import argparse
@@ -28,12 +28,15 @@ WAYS = {
     "one-jax": ("jax", 1),
     "data-parallel": ("jax", 1),
     "jax-processes": ("jax", 2),
+    "one-torch": ("torch", 1),
+    "torch-processes": ("torch", 2),
 }
 TITLES = {
     "mirrored": "TensorFlow, `MirroredStrategy`, 2 logical CPUs",
     "multiworker": "TensorFlow, `MultiWorkerMirroredStrategy`, 2 processes",
     "data-parallel": "JAX, `DataParallel`, 2 host devices",
     "jax-processes": "JAX, `DataParallel`, 2 processes",
+    "torch-processes": "PyTorch, `torch.distributed`, 2 processes",
 }
 BATCH_SIZE = 16
 
@@ -55,6 +58,13 @@ def start(way, ports, index):
 
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
         jax.distributed.initialize(addresses[0], num_processes=count, process_id=index)
+    if way == "torch-processes":
+        import torch
+
+        torch.set_num_threads(1)
+        address, port = addresses[0].split(":")
+        place = {"RANK": str(index), "WORLD_SIZE": str(count)}
+        os.environ.update({"MASTER_ADDR": address, "MASTER_PORT": port, **place})
     if way == "multiworker":
         task = {"type": "worker", "index": index}
         os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": addresses}, "task": task})
@@ -68,7 +78,7 @@ def start(way, ports, index):
     from keras_vqvae2.distribution import processes
 
     kind = {"multiworker": "multiworker", "data-parallel": "data-parallel"}
-    kind["jax-processes"] = "data-parallel"
+    kind["jax-processes"] = kind["torch-processes"] = "data-parallel"
     return processes.start(kind.get(way)).scope
 
 
@@ -108,8 +118,8 @@ def train(way, ports, index, file, side=32, levels=2, blocks=1, codes=32, steps=
     # Patches of plain background are equal: which of two equal codes they take, rounding decides.
     images = images ^ np.random.default_rng(1).integers(0, 64, images.shape, dtype="uint8")
     # After four whole batches one example is left: a replica of TensorFlow goes without, and JAX
-    # leaves out what its devices cannot share.
-    options = {"multiple_of": 2} if WAYS[way][0] == "jax" else {}
+    # and PyTorch leave out what their devices cannot share.
+    options = {} if WAYS[way][0] == "tensorflow" else {"multiple_of": 2}
     options.update(data_options(), shuffle=True, seed=0)
     size = 4 * BATCH_SIZE + 1
     with scope():

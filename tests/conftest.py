@@ -29,6 +29,11 @@ gc.freeze()
 gc.set_threshold(20_000, 20, 20)
 # OpenVINO's converter then reports its use to nobody, which takes processes and seconds.
 os.environ.setdefault("CI", "true")
+if keras.backend.backend() == "torch":
+    import torch
+
+    # Tiny tensors: threads that wait for each other take longer than one that does it all.
+    torch.set_num_threads(1)
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
 
@@ -59,6 +64,19 @@ def pytest_collection_modifyitems(items):
 def seeded():
     """The same initial weights and restarts whichever tests ran before."""
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def without_gradients(request):
+    """NumPy takes no PyTorch tensor with a gradient; our own training step turns them on."""
+    compares = request.path.parent.name in ("layers", "models")
+    if not compares or keras.backend.backend() != "torch":
+        yield
+        return
+    import torch
+
+    with torch.no_grad():
+        yield
 
 
 @pytest.fixture(scope="session")

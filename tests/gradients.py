@@ -1,4 +1,4 @@
-"""Gradients and compiled calls on either backend, and what raster order allows to be seen.
+"""Gradients and compiled calls on any backend, and what raster order allows to be seen.
 
 Grid positions are counted in raster order: position `n` of a grid `(H, W)` is `divmod(n, W)`.
 """
@@ -18,6 +18,16 @@ def gradient(function, inputs):
             value = function(inputs)
         result = tape.gradient(value, inputs)
         return np.zeros(inputs.shape) if result is None else keras.ops.convert_to_numpy(result)
+    if keras.backend.backend() == "torch":
+        import torch
+
+        inputs = keras.ops.convert_to_tensor(inputs).requires_grad_()
+        with torch.enable_grad():
+            value = function(inputs)
+        if not value.requires_grad:
+            return np.zeros(inputs.shape)
+        (result,) = torch.autograd.grad(value, inputs, materialize_grads=True, allow_unused=True)
+        return keras.ops.convert_to_numpy(result)
     import jax
 
     return np.asarray(jax.jit(jax.grad(function))(inputs))
@@ -47,7 +57,7 @@ def influence(function, shape, draws=4):
     def objective(x):
         outputs = function(x)
         weights = np.random.default_rng(1).normal(size=outputs.shape[-1])
-        return keras.ops.sum(outputs * (chosen * weights).astype("float32"))
+        return keras.ops.sum(keras.ops.multiply(outputs, (chosen * weights).astype("float32")))
 
     gradients = gradient(objective, inputs.astype("float32"))
     return (gradients != 0).reshape(draws, size, size, channels).any(axis=(0, 3))
@@ -83,11 +93,16 @@ def through(*layers):
 
 
 def compiled(layer, **kwargs):
-    """The call of a built layer as one compiled function that writes the layer's state."""
+    """The call of a built layer as one compiled function that writes the layer's state.
+
+    On PyTorch it is the call itself.
+    """
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         return tf.function(lambda *inputs: layer(*inputs, **kwargs))
+    if keras.backend.backend() == "torch":
+        return lambda *inputs: layer(*inputs, **kwargs)
     import jax
 
     stateless = jax.jit(

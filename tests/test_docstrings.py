@@ -15,7 +15,7 @@ MODULES = [
     for info in pkgutil.walk_packages(keras_vqvae2.__path__, "keras_vqvae2.")
     # A backend's own half, with the backend's own imports.
     if info.name.removeprefix("keras_vqvae2.training.")
-    not in {"tensorflow", "jax"} - {keras.backend.backend()}
+    not in {"tensorflow", "jax", "torch"} - {keras.backend.backend()}
 ]
 
 

@@ -20,6 +20,8 @@ MAX_LINES = {
     "pixelcnn_prior_example.py": 65,
     "minimal.py": 30,
     "serving_client.py": 90,
+    "torch_data_loader.py": 50,
+    "torch_loop.py": 60,
     "train_classifiers.py": 65,
     "train_presets.py": 165,
     "tuning.py": 40,

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from keras import ops
 
 from keras_vqvae2 import losses
 
@@ -50,7 +51,7 @@ def test_code_nll_of_large_and_of_half_precision_logits():
 
 
 def test_weighted_mean_divides_by_the_number_of_examples():
-    values = np.float32([1.0, 2.0, 6.0])
+    values = ops.array([1.0, 2.0, 6.0])
     assert float(losses.weighted_mean(values)) == 3.0
     assert float(losses.weighted_mean(values, np.array([2.0, 0.5, 0.0]))) == 1.0
     assert float(losses.weighted_mean(values, np.array([[2.0], [0.5], [0.0]]))) == 1.0

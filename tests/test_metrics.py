@@ -65,6 +65,8 @@ def compiled(update):
         import tensorflow as tf
 
         return tf.function(update, jit_compile=True)
+    if keras.backend.backend() == "torch":
+        return lambda *values: update(*map(keras.ops.convert_to_tensor, values))
     import jax
 
     return jax.jit(update)

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae2.distribution.replicas import all_reduce_sum
+from keras_vqvae2.distribution.replicas import all_reduce_sum, num_replicas
 
 KINDS = ("mirrored", "multiworker", "data-parallel")
 
@@ -45,7 +45,11 @@ class Workers:
         """Wait until all processes have come here."""
         if self.count == 1:
             return
-        if self.strategy is None:
+        if keras.backend.backend() == "torch":
+            import torch
+
+            torch.distributed.barrier()
+        elif self.strategy is None:
             from jax.experimental import multihost_utils
 
             multihost_utils.sync_global_devices("wait")
@@ -59,19 +63,21 @@ class Workers:
 def start(kind=None):
     """Begin to train on several devices or processes.
 
-    Call it before anything else makes TensorFlow or JAX compute, and in each process once.
+    Call it before anything else makes the backend compute, and in each process once.
 
     Args:
         kind: None for one device; "mirrored" for all GPUs of this process and "multiworker" for the
             processes that the environment's `TF_CONFIG` names, on the TensorFlow backend;
             "data-parallel" for all devices that JAX sees, those of other processes among them, if
-            `jax.distributed` was initialized before Keras was imported.
+            `jax.distributed` was initialized before Keras was imported; on PyTorch for the
+            processes that `torchrun` has started, or those of `torch.distributed` if it was
+            initialized before.
 
     Returns:
         `Workers`.
 
     Raises:
-        ValueError: if the kind is not known or is of the other backend, or `TF_CONFIG` does not
+        ValueError: if the kind is not known or is of another backend, or the environment does not
             name this process as a worker.
 
     Example:
@@ -85,12 +91,14 @@ def start(kind=None):
     _check_kind(kind)
     if kind is None:
         return Workers()
-    backend = "jax" if kind == "data-parallel" else "tensorflow"
-    if keras.backend.backend() != backend:
+    backends = ("jax", "torch") if kind == "data-parallel" else ("tensorflow",)
+    if keras.backend.backend() not in backends:
         raise ValueError(
-            f"`distribute` {kind} is of the {backend} backend: set KERAS_BACKEND={backend}. "
-            f"Received: backend={keras.backend.backend()}"
+            f"`distribute` {kind} is of the {' or the '.join(backends)} backend: set "
+            f"KERAS_BACKEND={backends[0]}. Received: backend={keras.backend.backend()}"
         )
+    if keras.backend.backend() == "torch":
+        return _start_torch()
     if kind == "data-parallel":
         import jax
 
@@ -106,6 +114,21 @@ def start(kind=None):
     place = apart(kind).place
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
     return Workers(strategy.scope, *place, strategy)
+
+
+def _start_torch():
+    """This process's place in the group that was initialized, or that `torchrun` describes."""
+    from torch import distributed as group
+
+    if not group.is_initialized():
+        try:
+            group.init_process_group()
+        except ValueError as error:
+            raise ValueError(
+                "`distribute` data-parallel needs the environment that `torchrun` gives each "
+                f"process: start the program by it. Received: {error}"
+            ) from None
+    return Workers(index=group.get_rank(), count=group.get_world_size())
 
 
 def apart(kind=None):
@@ -182,14 +205,18 @@ def data_options():
     """Return what `ImageBatches` and `CodeBatches` need to feed several devices.
 
     Returns:
-        Dictionary of their keyword arguments: `multiple_of` and `part` under `keras.distribution`.
-        Empty elsewhere: `tf.distribute` divides batches itself.
+        Dictionary of their keyword arguments: `multiple_of` and `part` under `keras.distribution`
+        and in a group of `torch.distributed`. Empty elsewhere: `tf.distribute` divides batches
+        itself.
 
     Example:
 
     >>> data_options()
     {}
     """
+    if keras.backend.backend() == "torch":
+        count = num_replicas()
+        return {} if count == 1 else {"multiple_of": count, "part": _start_torch().place}
     distribution = keras.distribution.distribution()
     if distribution is None:
         return {}

@@ -1,11 +1,12 @@
 """The one door to replicas: sums over all of them, and rows as if they lay in one batch.
 
-In a replica context of `tf.distribute` a layer sees its replica's part of the batch. Under
-`keras.distribution` on JAX it sees the whole batch, as on one device: there, and outside any
-replica context, everything here is the identity.
+In a replica context of `tf.distribute`, and in a process group of `torch.distributed`, a layer sees
+its replica's part of the batch. Under `keras.distribution` on JAX it sees the whole batch, as on
+one device: there, and where there is one replica, everything here is the identity.
 """
 
 import contextvars
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
@@ -15,31 +16,27 @@ _STAND_IN = contextvars.ContextVar("stand_in", default=False)
 
 
 def num_replicas():
-    """Return how many replicas take this step together; 1 outside a replica context."""
-    context = _replica_context()
-    return 1 if context is None else context.num_replicas_in_sync
+    """Return how many replicas take this step together."""
+    replicas = _replicas()
+    return 1 if replicas is None else replicas.count
 
 
 def all_reduce_sum(values):
     """Sum over all replicas.
 
     Args:
-        values: tensor, or nest of tensors, of the same shape on every replica.
+        values: tensor, or nest of tensors and None, of the same shape on every replica.
 
     Returns:
-        The same nest: on every replica the sum; outside a replica context `values` itself.
+        The same nest: on every replica the sum; where there is one replica `values` itself.
 
     Example:
 
     >>> all_reduce_sum(3.0)
     3.0
     """
-    context = _replica_context()
-    if context is None:
-        return values
-    import tensorflow as tf
-
-    return context.all_reduce(tf.distribute.ReduceOp.SUM, values)
+    replicas = _replicas()
+    return values if replicas is None else replicas.sum(values)
 
 
 def run_on_batch(function, inputs):
@@ -60,7 +57,7 @@ def run_on_batch(function, inputs):
     >>> run_on_batch(lambda x: x + 1, ops.array([1, 2])).shape[0]
     2
     """
-    if _replica_context() is None:
+    if _replicas() is None:
         return function(inputs)
     size = ops.shape(keras.tree.flatten(inputs)[0])[0]
 
@@ -90,7 +87,7 @@ def choose(condition, if_true, if_false, values):
     >>> choose(ops.array(True), lambda x: print("yes"), lambda x: print("no"), ops.array(0))
     yes
     """
-    context = _replica_context()
+    context = _tensorflow_context()
     if context is None:
         _choose(condition, lambda: if_true(values), lambda: if_false(values))
         return
@@ -135,19 +132,19 @@ class GlobalRows:
     def __init__(self, rows):
         self._rows = rows
         self._size = self.count = ops.shape(rows)[0]
-        self._context = _replica_context()
-        if self._context is not None:
+        self._replicas = _replicas()
+        if self._replicas is not None:
             self._size = ops.where(_STAND_IN.get(), 0, self._size)
             self._rows = rows[: self._size]
-            replicas = ops.arange(self._context.num_replicas_in_sync)
-            me = self._context.replica_id_in_sync_group
-            sizes = all_reduce_sum(ops.where(replicas == me, self._size, 0))
+            numbers = ops.arange(self._replicas.count)
+            me = self._replicas.index
+            sizes = all_reduce_sum(ops.where(numbers == me, self._size, 0))
             self.count = ops.sum(sizes)
-            self._first = ops.sum(ops.where(replicas < me, sizes, 0))
+            self._first = ops.sum(ops.where(numbers < me, sizes, 0))
 
     def own(self, values):
         """Return what belongs to this replica's rows of values `[n, ...]`, one a row."""
-        return values if self._context is None else values[: self._size]
+        return values if self._replicas is None else values[: self._size]
 
     def take(self, indices):
         """Return some rows, the same on every replica.
@@ -158,7 +155,7 @@ class GlobalRows:
         Returns:
             Tensor `[k, D]`.
         """
-        if self._context is None:
+        if self._replicas is None:
             return ops.take(self._rows, indices, axis=0)
         # Every row has one owner; the others add zeros.
         local = indices - self._first
@@ -178,7 +175,7 @@ class GlobalRows:
         Returns:
             Tensor `[count, D]`.
         """
-        if self._context is None:
+        if self._replicas is None:
             return self._rows
         dim = self._rows.shape[1]
         after = self.count - self._first - self._size
@@ -208,13 +205,26 @@ def check_compiled(model):
 
 def is_multi_worker():
     """Return whether this replica's strategy spans several processes."""
-    context = _replica_context()
+    context = _tensorflow_context()
     return context is not None and (
         context.num_replicas_in_sync > len(context.strategy.extended.worker_devices)
     )
 
 
-def _replica_context():
+class _Replicas(NamedTuple):
+    """Those that take a step together: how many, this one's number, and the sum of a nest."""
+
+    count: int
+    index: Any
+    sum: Any
+
+
+def _replicas():
+    """The replicas where there are several, else None."""
+    return _torch_replicas() if keras.backend.backend() == "torch" else _tensorflow_replicas()
+
+
+def _tensorflow_context():
     """TensorFlow's replica context where there are several replicas, else None."""
     if keras.backend.backend() != "tensorflow":
         return None
@@ -222,3 +232,37 @@ def _replica_context():
 
     context = tf.distribute.get_replica_context()
     return context if context is not None and context.num_replicas_in_sync > 1 else None
+
+
+def _tensorflow_replicas():
+    context = _tensorflow_context()
+    if context is None:
+        return None
+    import tensorflow as tf
+
+    return _Replicas(
+        context.num_replicas_in_sync,
+        context.replica_id_in_sync_group,
+        lambda values: context.all_reduce(tf.distribute.ReduceOp.SUM, values),
+    )
+
+
+def _torch_replicas():
+    import torch
+    from torch import distributed as group
+
+    if not (group.is_available() and group.is_initialized()) or group.get_world_size() == 1:
+        return None
+
+    def add(value):
+        if value is None:
+            return None
+        total = ops.convert_to_tensor(value).detach().clone(memory_format=torch.contiguous_format)
+        group.all_reduce(total)
+        return total
+
+    return _Replicas(
+        group.get_world_size(),
+        group.get_rank(),
+        lambda values: keras.tree.map_structure(add, values),
+    )

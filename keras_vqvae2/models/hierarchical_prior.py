@@ -321,7 +321,7 @@ class HierarchicalPrior(Presets, TrainStep, CheckedFit, keras.Model):
     own_loss = "each level learns its codes by their likelihood"
     takes_lists = True  # [top, bottom]
 
-    def forward(self, inputs, training):
+    def compute_outputs(self, inputs, training):
         """Return the logits of all levels."""
         return self(inputs, training=training)
 

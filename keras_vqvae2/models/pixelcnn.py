@@ -319,9 +319,9 @@ class PixelCNN(KeptArguments, Presets, TrainStep, CheckedFit, keras.Model):
 
     def _embedded_rows_above(self, codes, row):
         """The embedded rows that the first convolution sees: zeros above the grid."""
-        rows, width = self._trunk.rows_above, self.code_shape[1]
+        rows = self._trunk.rows_above
         padded = ops.pad(codes, ((0, 0), (rows, 0), (0, 0)))
-        above = ops.slice(padded, (0, row, 0), (ops.shape(codes)[0], rows, width))
+        above = ops.take(padded, row + ops.arange(rows, dtype="int32"), axis=1)
         embedded = ops.transpose(self._embed(above), (1, 2, 0, 3))
         inside = ops.arange(rows) + row >= rows
         return embedded * ops.cast(inside, embedded.dtype)[:, None, None, None]
@@ -353,7 +353,7 @@ class PixelCNN(KeptArguments, Presets, TrainStep, CheckedFit, keras.Model):
 
     own_loss = "it learns the codes by their likelihood, and `label_smoothing` is its one choice"
 
-    def forward(self, inputs, training):
+    def compute_outputs(self, inputs, training):
         """Return the logits."""
         return self(inputs, training=training)
 

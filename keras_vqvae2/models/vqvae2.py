@@ -298,7 +298,7 @@ class VQVAE2(KeptArguments, Presets, TrainStep, CheckedFit, keras.Model):
         """Return the images alone."""
         return _images_and_target(inputs)[0]
 
-    def forward(self, inputs, training):
+    def compute_outputs(self, inputs, training):
         """Run the graph with all that the loss and the metrics need."""
         images, _ = _images_and_target(inputs)
         return self.training_graph(images, training=training)

@@ -2,6 +2,8 @@
 
 from keras import ops
 
+from keras_vqvae2.sampling.compiled import where_needed
+
 
 def draw_codes(logits, uniforms, temperature=None, top_k=None, top_p=None):
     """Draw a code for each row: the inverse of its cumulative distribution at its uniform number.
@@ -26,7 +28,7 @@ def draw_codes(logits, uniforms, temperature=None, top_k=None, top_p=None):
     weights = ops.exp(logits)
     if top_k is not None or top_p is not None:
         # Sorting takes longer than all the rest; a served model learns at run time whether it must.
-        threshold = ops.cond(
+        threshold = where_needed(
             _truncates(top_k, top_p, weights.shape[-1]),
             lambda: _threshold(weights, top_k, top_p),
             lambda: ops.zeros_like(weights[:, :1]),

@@ -13,7 +13,8 @@ def compile_function(model, function):
     """Compile a function of tensors that reads the variables of a model.
 
     It is traced once for each shape of its argument, on TensorFlow once for all numbers of rows,
-    and always sees the variables' present values.
+    and always sees the variables' present values. On PyTorch it is left as it is, without
+    gradients.
 
     Args:
         model: the `keras.Model` whose variables the function reads, and does not write.
@@ -42,6 +43,14 @@ def compile_function(model, function):
             return tf.TensorSpec([None, *leaf.shape[1:]] if leaf.shape.rank else [], leaf.dtype)
 
         return compiled
+    if keras.backend.backend() == "torch":
+        import torch
+
+        @torch.inference_mode()
+        def eager(argument):
+            return function(keras.tree.map_structure(_to_tensor, argument))
+
+        return eager
 
     import jax
 
@@ -52,6 +61,24 @@ def compile_function(model, function):
             return function(argument)
 
     return lambda argument: stateless([v.value for v in model.variables], argument)
+
+
+def where_needed(needed, function, otherwise):
+    """Return what a function gives, or what takes less time and gives the same where it may.
+
+    PyTorch would wait for the device to learn whether it is needed: there it always runs.
+
+    Args:
+        needed: bool scalar tensor.
+        function: callable without arguments that returns a tensor.
+        otherwise: as `function`; it may give another tensor only where that is not needed.
+
+    Returns:
+        The tensor.
+    """
+    if keras.backend.backend() == "torch":
+        return function()
+    return keras.ops.cond(needed, function, otherwise)
 
 
 @contextlib.contextmanager

@@ -1,16 +1,18 @@
 """Uniform noise that depends on a seed, an image's index and a position, and on nothing else.
 
-A counter-based generator in integer arithmetic gives the same bits in NumPy, TensorFlow and JAX,
-compiled or not, whatever else is in the batch; a backend's own generator would not.
+A counter-based generator in integer arithmetic gives the same bits in NumPy, TensorFlow, JAX and
+PyTorch, compiled or not, whatever else is in the batch; a backend's own generator would not.
 """
 
 import operator
 
+import keras
 from keras import ops
 
 # Salmon et al. 2011, "Parallel Random Numbers: As Easy as 1, 2, 3", Threefry-2x32 with 20 rounds.
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
+_MASK = 0xFFFFFFFF
 
 
 def threefry(key, counter):
@@ -25,13 +27,13 @@ def threefry(key, counter):
     """
     parity = ops.bitwise_xor(ops.bitwise_xor(key[0], key[1]), _uint32(_PARITY))
     keys = (key[0], key[1], parity)
-    left, right = counter[0] + keys[0], counter[1] + keys[1]
+    left, right = _add(counter[0], keys[0]), _add(counter[1], keys[1])
     for group in range(5):
         for rotation in _ROTATIONS[group % 2]:
-            left = left + right
+            left = _add(left, right)
             right = ops.bitwise_xor(_rotate_left(right, rotation), left)
-        left = left + keys[(group + 1) % 3]
-        right = right + keys[(group + 2) % 3] + _uint32(group + 1)
+        left = _add(left, keys[(group + 1) % 3])
+        right = _add(right, keys[(group + 2) % 3] + _uint32(group + 1))
     return left, right
 
 
@@ -78,7 +80,19 @@ def _uint32(value):
     return ops.convert_to_tensor(value, dtype="uint32")
 
 
+def _add(left, right):
+    return _word(left + right)
+
+
 def _rotate_left(word, distance):
     return ops.bitwise_or(
-        ops.left_shift(word, _uint32(distance)), ops.right_shift(word, _uint32(32 - distance))
+        _word(ops.left_shift(word, _uint32(distance))),
+        ops.right_shift(word, _uint32(32 - distance)),
     )
+
+
+def _word(value):
+    """The low 32 bits. PyTorch has words of 64, in which nothing wraps; elsewhere it is all."""
+    if keras.backend.standardize_dtype(value.dtype) == "uint32":
+        return value
+    return ops.bitwise_and(value, _uint32(_MASK))

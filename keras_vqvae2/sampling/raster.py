@@ -39,7 +39,9 @@ def raster_scan(next_logits, draw, codes, cache, known=None, unroll_rows=False):
         flat = ops.where(positions == position, code[:, None], flat)
         return flat, log_prob - code_nll(code, logits), cache
 
-    def body(step, flat, log_prob, cache):
+    def body(_, state):
+        # A count of our own: PyTorch's is a Python number, which waits for its way to the device.
+        step, flat, log_prob, cache = state
         if columns is None:
             flat, log_prob, cache = visit(flat, log_prob, cache, step // width, step % width)
         else:
@@ -50,5 +52,5 @@ def raster_scan(next_logits, draw, codes, cache, known=None, unroll_rows=False):
     steps = height * width if columns is None else height
     flat = ops.reshape(codes, (-1, height * width))
     start = (ops.zeros((), "int32"), flat, ops.zeros_like(flat[:, 0], "float32"), cache)
-    _, flat, log_prob, _ = ops.while_loop(lambda step, *_: step < steps, body, start)
+    _, flat, log_prob, _ = ops.fori_loop(0, steps, body, start)
     return ops.reshape(flat, (-1, height, width)), log_prob

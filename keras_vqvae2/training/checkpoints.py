@@ -251,10 +251,15 @@ def callback_state(callback):
 
 
 def generator_state():
-    """Return the state of Python's and NumPy's global random generators, as plain values."""
+    """Return the state of the global random generators, PyTorch's among them, as plain values."""
     version, words, gauss = random.getstate()
     kind, keys, *rest = np.random.get_state()  # noqa: NPY002
-    return {"python": [version, np.array(words), gauss], "numpy": [kind, keys, *rest]}
+    state = {"python": [version, np.array(words), gauss], "numpy": [kind, keys, *rest]}
+    if keras.backend.backend() == "torch":
+        from keras_vqvae2.training.torch import generator_states
+
+        state["torch"] = generator_states()
+    return state
 
 
 def set_generator_state(state):
@@ -266,6 +271,10 @@ def set_generator_state(state):
     version, words, gauss = state["python"]
     random.setstate((version, tuple(words.tolist()), gauss))
     np.random.set_state(tuple(state["numpy"]))  # noqa: NPY002
+    if "torch" in state and keras.backend.backend() == "torch":
+        from keras_vqvae2.training.torch import set_generator_states
+
+        set_generator_states(state["torch"])
 
 
 def _variables(model):

@@ -50,7 +50,8 @@ def _any_not_finite(values):
 
 def _dense(value):
     """Of a sparse gradient, as an embedding has it on TensorFlow, the rows that it has."""
-    return getattr(value, "values", value)
+    values = getattr(value, "values", value)
+    return value if callable(values) else values  # of PyTorch's tensors a method
 
 
 class SkippedSteps(keras.metrics.Metric):

@@ -3,16 +3,17 @@
 import jax
 import keras
 
+from keras_vqvae2.training.building import SymbolicBuild
 from keras_vqvae2.training.divergence import not_finite
 
 
-class TrainStep:
+class TrainStep(SymbolicBuild):
     """Steps of a model that says how to read a batch and how to run forward.
 
-    The model gives `unpack(data) -> (inputs, sample_weight)`, `forward(inputs, training) ->
-    outputs`, `compute_loss` and `update_metrics(inputs, outputs, sample_weight) -> prediction`,
-    none of which knows the backend. The prediction is what calling the model returns, for the
-    metrics of `compile`.
+    The model gives `unpack(data) -> (inputs, sample_weight)`, `compute_outputs(inputs, training)`,
+    `compute_loss` and `update_metrics(inputs, outputs, sample_weight) -> prediction`, none of which
+    knows the backend. The prediction is what calling the model returns, for the metrics of
+    `compile`.
     """
 
     def train_step(self, state, data):
@@ -58,21 +59,10 @@ class TrainStep:
             logs = self.get_metrics_result()
         return logs, (trainable, non_trainable, metrics)
 
-    def _symbolic_build(self, iterator=None, data_batch=None):
-        # Keras builds the metrics of `compile` by calling the model on a batch's `x`, which here is
-        # what `unpack` makes of the batch.
-        metrics = self._compile_metrics
-        if metrics is not None and not metrics.built and data_batch is None:
-            _, _, batches = next(iter(iterator))
-            batch = batches[0] if isinstance(batches, (list, tuple)) else next(batches)
-            inputs, sample_weight = self.unpack(batch)
-            data_batch = (self.call_inputs(inputs), None, sample_weight)
-        super()._symbolic_build(iterator, data_batch)
-
     def _run(self, trainable, non_trainable, inputs, sample_weight, training):
         variables = self.trainable_variables + self.non_trainable_variables
         with self._scope(variables, [*trainable, *non_trainable]) as scope:
-            outputs = self.forward(inputs, training=training)
+            outputs = self.compute_outputs(inputs, training=training)
             loss = self.compute_loss(inputs, None, outputs, sample_weight, training=training)
         return loss, outputs, _values(scope, self.non_trainable_variables)
 

@@ -328,16 +328,17 @@ def _pass_over(model, steps):
     left = steps
     first = None
 
-    def pass_over(*arguments):  # an iterator, after a state on JAX
+    def pass_over(*arguments):  # an iterator, after a state on JAX; on PyTorch a batch
         nonlocal first, left
-        *state, iterator = arguments
+        *state, data = arguments
         left -= size
         if first is None or left < 0:
             result = original(*arguments)
             first = result[0] if state else result  # the logs
             return result
-        for _ in range(size):
-            next(iterator, None)
+        if hasattr(data, "__next__"):
+            for _ in range(size):
+                next(data, None)
         return (first, *state) if state else first
 
     pass_over.original = original

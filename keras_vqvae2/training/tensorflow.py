@@ -11,10 +11,10 @@ from keras_vqvae2.training.divergence import not_finite
 class TrainStep:
     """Steps of a model that says how to read a batch and how to run forward.
 
-    The model gives `unpack(data) -> (inputs, sample_weight)`, `forward(inputs, training) ->
-    outputs`, `compute_loss` and `update_metrics(inputs, outputs, sample_weight) -> prediction`,
-    none of which knows the backend. The prediction is what calling the model returns, for the
-    metrics of `compile`.
+    The model gives `unpack(data) -> (inputs, sample_weight)`, `compute_outputs(inputs, training)`,
+    `compute_loss` and `update_metrics(inputs, outputs, sample_weight) -> prediction`, none of which
+    knows the backend. The prediction is what calling the model returns, for the metrics of
+    `compile`.
     """
 
     def train_step(self, data):
@@ -23,7 +23,7 @@ class TrainStep:
         state = self.non_trainable_variables + self.metrics_variables
         before = [tf.identity(variable) for variable in state]
         with tf.GradientTape() as tape:
-            outputs = self._forward(inputs, training=True)
+            outputs = self._outputs_of(inputs, training=True)
             loss = self.compute_loss(inputs, None, outputs, sample_weight, training=True)
             scaled = self.optimizer.scale_loss(loss)  # of float16
         gradients = tape.gradient(scaled, self.trainable_weights)
@@ -36,7 +36,7 @@ class TrainStep:
     def test_step(self, data):
         """Evaluate one batch; return the metrics so far."""
         inputs, sample_weight = self.unpack(data)
-        outputs = self._forward(inputs, training=False)
+        outputs = self._outputs_of(inputs, training=False)
         loss = self.compute_loss(inputs, None, outputs, sample_weight, training=False)
         self._update_metrics(loss, inputs, outputs, sample_weight)
         return self._results()
@@ -64,8 +64,8 @@ class TrainStep:
         with strategy.scope():
             self._symbolic_build(data_batch=(self.call_inputs(inputs), None, sample_weight))
 
-    def _forward(self, inputs, training):
-        return run_on_batch(lambda batch: self.forward(batch, training=training), inputs)
+    def _outputs_of(self, inputs, training):
+        return run_on_batch(lambda batch: self.compute_outputs(batch, training=training), inputs)
 
     def _follow(self, gradients, skip, state, before):
         """Follow the gradients, or let the step leave no trace."""

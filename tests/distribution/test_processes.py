@@ -17,7 +17,7 @@ from keras_vqvae2.distribution import processes
 def test_a_kind_of_replicas_is_checked():
     with pytest.raises(ValueError, match="`distribute` must be one of mirrored.*Received: 'two'"):
         processes.start("two")
-    other = "mirrored" if keras.backend.backend() == "jax" else "data-parallel"
+    other = "data-parallel" if keras.backend.backend() == "tensorflow" else "mirrored"
     with pytest.raises(ValueError, match=f"`distribute` {other} is of the .* backend.*Received"):
         processes.start(other)
 
@@ -55,6 +55,13 @@ def test_one_process_is_its_own_chief():
     taken = processes.start()
     assert (taken.is_chief, taken.count, taken.strategy) == (True, 1, None)
     assert processes.data_options() == {}
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="of the PyTorch backend")
+def test_a_process_that_torchrun_did_not_start_is_told(monkeypatch):
+    monkeypatch.delenv("RANK", raising=False)
+    with pytest.raises(ValueError, match="needs the environment that `torchrun`.*Received: .*RANK"):
+        processes.start("data-parallel")
 
 
 @pytest.fixture

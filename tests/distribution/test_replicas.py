@@ -64,6 +64,11 @@ def test_devices_of_jax_learn_what_one_device_learns(benchmark, one_device, tmp_
     check(benchmark, one_device, "data-parallel", tmp_path)
 
 
+@pytest.mark.long
+def test_processes_of_pytorch_learn_what_one_learns(benchmark, one_device, tmp_path):
+    check(benchmark, one_device, "torch-processes", tmp_path)
+
+
 @pytest.mark.parametrize(("name", "value"), [("steps_per_execution", 2), ("jit_compile", True)])
 def test_options_that_replicas_cannot_run_are_refused(name, value):
     options = {"steps_per_execution": 1, "jit_compile": False, name: value}

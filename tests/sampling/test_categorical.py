@@ -16,13 +16,14 @@ def draw(logits, uniforms, temperature=None, top_k=None, top_p=None):
     def rows(value, dtype):
         return None if value is None else np.full(size, value, dtype)
 
-    codes = draw_codes(
+    arguments = [
         np.tile(np.asarray(logits, "float32"), (size, 1)),
         uniforms,
         rows(temperature, "float32"),
         rows(top_k, "int32"),
         rows(top_p, "float32"),
-    )
+    ]
+    codes = draw_codes(*(x if x is None else ops.convert_to_tensor(x) for x in arguments))
     return np.asarray(codes)
 
 
@@ -96,11 +97,11 @@ def test_ties_with_the_last_of_top_k_are_included():
 def test_options_are_of_each_row():
     logits = np.tile(np.float32([0.0, 1.0, 2.0, 3.0]), (4, 1))
     codes = draw_codes(
-        logits,
-        np.full(4, 0.01, "float32"),
-        np.float32([1, 1, 1e-3, 1]),
-        np.int32([0, 1, 0, 0]),
-        np.float32([1, 1, 1, 0.5]),
+        ops.convert_to_tensor(logits),
+        ops.full((4,), 0.01),
+        ops.array([1.0, 1.0, 1e-3, 1.0]),
+        ops.array([0, 1, 0, 0]),
+        ops.array([1.0, 1.0, 1.0, 0.5]),
     )
     np.testing.assert_array_equal(codes, [0, 3, 3, 3])
 
@@ -160,4 +161,4 @@ def test_products_that_round_their_factors_change_no_draw(monkeypatch):
 
 
 def test_half_precision_logits():
-    assert list(draw_codes(np.float16([[0.0, 9.0]]), np.float32([0.5]))) == [1]
+    assert list(draw_codes(ops.array([[0.0, 9.0]], "float16"), ops.array([0.5]))) == [1]

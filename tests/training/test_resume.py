@@ -165,6 +165,7 @@ def test_only_the_chief_writes(tmp_path):
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="PyTorch came after such files")
 def test_files_of_before_checkpoints_held_the_history_are_taken_up(tmp_path):
     whole, history = train(tmp_path / "whole", epochs=3)
     train(tmp_path / "old", epochs=1)
