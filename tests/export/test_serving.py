@@ -9,10 +9,10 @@ import shutil
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout
 from pathlib import Path
 
+import many_requests
 import numpy as np
 import pytest
 from PIL import Image
@@ -219,49 +219,39 @@ def test_what_is_not_given_has_its_default(stub, class_model):
     assert np.abs(difference).max() <= 1
 
 
-GOOD = {
-    "seed": np.arange(3),
-    "labels": np.int32([1, 2, 3]),
-    "temperature": np.float32([1, 0.5, 2]),
-}
-BAD = [
-    ({"seed": np.arange(3, dtype="float32")}, "seed"),
-    ({"seed": np.arange(4).reshape(2, 2)}, "seed"),
-    ({"seed": np.zeros(0, "int64")}, "seed"),
-    ({"labels": np.int32([0, 1])}, "labels"),
-    ({"labels": np.int32([0, 9, 1])}, "labels"),
-    ({"temperature": np.float32([1, np.nan, 1])}, "temperature"),
-    ({"top_p": np.float32([0])}, "top_p"),
-    ({"sead": np.arange(3)}, "sead"),
-]
+@pytest.fixture(scope="module")
+def rows(class_model):
+    return many_requests.right_rows(class_model)
 
 
-def test_many_clients_good_and_bad(server, stub):
-    """Eight at a time, 50 requests each: a third of them wrong, each answered for itself."""
-    good = predict(stub, "sample", GOOD)
+@pytest.fixture(scope="module")
+def alone(server, rows):
+    return many_requests.answers_alone(server, rows)
 
-    def client(number):
-        rng = np.random.default_rng(number)
-        with grpc.insecure_channel(server.address) as channel:
-            from tensorflow_serving.apis import prediction_service_pb2_grpc
 
-            own = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-            for _ in range(50):
-                if rng.random() < 1 / 3:
-                    changes, name = BAD[rng.integers(len(BAD))]
-                    with pytest.raises(grpc.RpcError) as error:
-                        predict(own, "sample", {**GOOD, **changes})
-                    assert error.value.code() == grpc.StatusCode.INVALID_ARGUMENT
-                    assert name in error.value.details()
-                else:
-                    rows = rng.integers(0, 3, rng.integers(1, 4))
-                    outputs = predict(own, "sample", {k: v[rows] for k, v in GOOD.items()})
-                    np.testing.assert_array_equal(outputs["images"], good["images"][rows])
+def test_the_images_are_those_of_the_model(class_model, rows, alone):
+    for row in range(many_requests.ROWS):
+        options = {name: rows[name][row] for name in ("labels", "temperature", "top_k", "top_p")}
+        image = class_model.generate(1, seed=int(rows["seed"][row]), **options)[0].astype(int)
+        assert np.abs(alone["sample"]["images"][row] - image).max() <= 1
 
-    with ThreadPoolExecutor(8) as pool:
-        for result in [pool.submit(client, number) for number in range(8)]:
-            result.result()
-    np.testing.assert_array_equal(predict(stub, "sample", GOOD)["images"], good["images"])
+
+def test_many_clients_right_and_wrong(server, rows, alone):
+    answered = many_requests.ask_all(server, rows, alone, requests=160, seed=0)
+    assert min(answered.values()) > 50
+    many_requests.check_again(server, rows, alone)
+
+
+@pytest.mark.long
+def test_two_thousand_requests(server, rows, alone):
+    many_requests.ask_all(server, rows, alone, requests=800, seed=1)
+    before = many_requests.resident()
+    answered = many_requests.ask_all(server, rows, alone, requests=2000, seed=2)
+    grown = many_requests.resident() - before
+    print(f"{answered}, {grown / 2**20:.0f} MiB more")
+    assert sum(answered.values()) == 2000
+    assert grown < 64 << 20
+    many_requests.check_again(server, rows, alone)
 
 
 @pytest.fixture
