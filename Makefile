@@ -33,10 +33,11 @@ long: $(STAMP) ## Run the tests of several workers, killed and started again amo
 	KERAS_BACKEND=tensorflow $(BIN)/pytest -m long $(ARGS)
 	KERAS_BACKEND=torch $(BIN)/pytest -m long tests/distribution $(ARGS)
 
-lint: $(STAMP) ## Check style, formatting and types.
+lint: $(STAMP) ## Check style, formatting, types and habits that are unsafe.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/bandit --quiet --configuration pyproject.toml --recursive keras_vqvae2 examples benchmarks
 
 format: $(STAMP) ## Format the code and sort the imports.
 	$(BIN)/ruff check --fix .
