@@ -37,7 +37,7 @@ lint: $(STAMP) ## Check style, formatting, types and habits that are unsafe.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/bandit --quiet --configuration pyproject.toml --recursive keras_vqvae2 examples benchmarks
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive keras_vqvae2 examples benchmarks
 
 format: $(STAMP) ## Format the code and sort the imports.
 	$(BIN)/ruff check --fix .
