@@ -5,7 +5,7 @@ import abc
 import keras
 import numpy as np
 
-from keras_vqvae2 import drawing
+from keras_vqvae2 import checks, drawing
 from keras_vqvae2.models import ImageGenerator
 from keras_vqvae2.ops import entropy_bits
 from keras_vqvae2.training.resume import Checkpoints
@@ -21,10 +21,8 @@ class _Summaries(keras.callbacks.Callback, abc.ABC):
 
     def __init__(self, log_dir, every=1):
         super().__init__()
-        if every < 1:
-            raise ValueError(f"`every` must be at least 1. Received: every={every}")
         self.log_dir = log_dir
-        self.every = every
+        self.every = checks.positive_int("every", every)
         self._writer = None
 
     def on_epoch_end(self, epoch, logs=None):

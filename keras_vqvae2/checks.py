@@ -1,5 +1,6 @@
 """Checks at the public doors; each error names the argument, the rule and what was received."""
 
+import numbers
 import warnings
 
 import numpy as np
@@ -29,7 +30,7 @@ def even(name, value):
 
 def one_of(name, value, choices):
     """Return `value` if it is one of the choices, or raise a ValueError that lists them."""
-    if value not in tuple(choices):
+    if not isinstance(value, str) or value not in tuple(choices):
         known = ", ".join(repr(choice) for choice in choices)
         raise ValueError(f"`{name}` must be one of {known}. Received: {name}={value!r}")
     return value
@@ -59,10 +60,30 @@ def sizes(name, value, axes):
 
 def fraction(name, value, *, one=False):
     """Return `value` as a float in [0, 1), or in [0, 1] where `one` is True."""
-    if not (0 <= value < 1 or (one and value == 1)):
-        bound = "[0, 1]" if one else "[0, 1)"
-        raise ValueError(f"`{name}` must lie in {bound}. Received: {name}={value!r}")
-    return float(value)
+    bound = "[0, 1]" if one else "[0, 1)"
+    rule = f"lie in {bound}"
+    return float(number(name, value, rule, lambda x: 0 <= x < 1 or (one and x == 1)))
+
+
+def number(name, value, rule, holds):
+    """Return `value` if it is a real number of a rule, or raise a ValueError that names it.
+
+    Args:
+        name: the argument's name for messages.
+        value: what was received.
+        rule: what it must do, for messages: "be positive".
+        holds: callable that tells of a number whether it follows the rule.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not holds(value):
+        raise ValueError(f"`{name}` must {rule}. Received: {name}={value!r}")
+    return value
+
+
+def options(name, value):
+    """Return a dictionary of keyword arguments, empty for None, or raise a ValueError."""
+    if not isinstance(value, (dict, type(None))):
+        raise ValueError(f"`{name}` must be a dictionary or None. Received: {name}={value!r}")
+    return dict(value or {})
 
 
 def per_level(name, value, num_levels):
@@ -195,7 +216,7 @@ def label_names(value, num_classes):
     """
     if value is None:
         return None
-    names = tuple(str(name) for name in value)
+    names = tuple(map(str, value)) if isinstance(value, (tuple, list, np.ndarray)) else (value,)
     if len(names) != num_classes or len(set(names)) != len(names):
         raise ValueError(
             f"`label_names` must be {num_classes} distinct names, one a class. "
@@ -228,9 +249,9 @@ def labels(value, num_classes, batch_size, name="labels", optional=False):
             f"`{name}` must be given: this model was built with num_classes={num_classes}. "
             f"Received: {name}=None"
         )
-    array = np.asarray(value)
+    array, batch_size = np.asarray(value), positive_int("num_samples", batch_size)
     if array.ndim == 0:
-        array = np.repeat(array, positive_int("num_samples", batch_size))
+        array = np.repeat(array, batch_size)
     if array.shape != (batch_size,):
         raise ValueError(
             f"`{name}` must be one integer or have the shape [{batch_size}]. "

@@ -5,6 +5,7 @@ import math
 import keras
 from keras import ops
 
+from keras_vqvae2 import checks
 from keras_vqvae2.ops import entropy_bits
 
 # A count is two int32 words, `words[0] * WORD + words[1]`: JAX has no int64 by default. The low
@@ -22,7 +23,7 @@ class _CodeCounts(keras.metrics.Metric):
 
     def __init__(self, num_embeddings, name=None, dtype=None):
         super().__init__(name=name, dtype=dtype)
-        self.num_embeddings = num_embeddings
+        self.num_embeddings = checks.positive_int("num_embeddings", num_embeddings)
         self.words = self.add_variable(
             (2, num_embeddings), initializer="zeros", dtype="int32", name="words"
         )

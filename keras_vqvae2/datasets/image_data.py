@@ -38,7 +38,7 @@ class LazyImages:
     ):
         self.items = items
         self.decode = decode
-        self.shape = (len(items), *image_shape)
+        self.shape = (len(items), *checks.sizes("image_shape", image_shape, "HWC"))
 
     def __len__(self):
         return len(self.items)
@@ -102,13 +102,18 @@ class ImageData:
     places: np.ndarray | None = None
 
     def __post_init__(self):
-        shape = tuple(self.images.shape)
+        shape = tuple(getattr(self.images, "shape", ()))
         if len(shape) != 4 or 0 in shape[1:]:
             raise ValueError(f"`images` must have the shape [N, H, W, C]. Received: shape={shape}")
         if shape[0] == 0:
             raise ValueError(f"`images` must hold at least one image. Received: shape={shape}")
         if self.images.dtype != np.uint8:
             raise ValueError(f"`images` must be uint8. Received: dtype={self.images.dtype}")
+        if not isinstance(self.label_names, (tuple, list, type(None))):
+            raise ValueError(
+                "`label_names` must be a tuple of names, or None. "
+                f"Received: label_names={self.label_names!r}"
+            )
         if self.labels is not None:
             object.__setattr__(self, "labels", self._checked_labels())
 

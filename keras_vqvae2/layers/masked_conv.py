@@ -1,6 +1,7 @@
 """A convolution that sees only what comes before in raster order."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_vqvae2 import checks
@@ -165,15 +166,16 @@ class MaskedConv2D(keras.layers.Layer):
 
 def check_kernel(kernel_size, mask_type):
     """Return the `(height, width)` of a masked kernel, or raise a ValueError."""
-    sizes = (kernel_size, kernel_size) if isinstance(kernel_size, int) else tuple(kernel_size)
-    if len(sizes) != 2 or any(size < 1 or size % 2 == 0 for size in sizes):
+    sizes = kernel_size if isinstance(kernel_size, (tuple, list)) else (kernel_size, kernel_size)
+    if len(sizes) != 2 or any(
+        not isinstance(size, (int, np.integer)) or size < 1 or size % 2 == 0 for size in sizes
+    ):
         raise ValueError(
             "`kernel_size` must be one or two odd integers of at least 1. "
             f"Received: kernel_size={kernel_size!r}"
         )
-    if mask_type not in ("A", "B"):
-        raise ValueError(f"`mask_type` must be 'A' or 'B'. Received: mask_type={mask_type!r}")
-    return sizes
+    checks.one_of("mask_type", mask_type, ("A", "B"))
+    return tuple(sizes)
 
 
 def convolve_rows(rows, kernel):

@@ -82,9 +82,7 @@ class ResidualStack(keras.layers.Layer):
 
     def __init__(self, num_blocks, residual_filters, **kwargs):
         super().__init__(**kwargs)
-        if num_blocks < 0:
-            raise ValueError(f"`num_blocks` must be at least 0. Received: num_blocks={num_blocks}")
-        self.num_blocks = num_blocks
+        self.num_blocks = checks.non_negative_int("num_blocks", num_blocks)
         self.residual_filters = residual_filters
         self.blocks = [
             ResidualBlock(residual_filters, dtype=self.dtype_policy, name=f"block_{index}")

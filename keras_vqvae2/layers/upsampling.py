@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_vqvae2 import checks
+
 
 @keras.saving.register_keras_serializable("keras_vqvae2")
 class NearestConv2D(keras.layers.Conv2DTranspose):
@@ -37,6 +39,7 @@ class NearestConv2D(keras.layers.Conv2DTranspose):
     def __init__(self, filters, **kwargs):
         for fixed in ("kernel_size", "strides", "padding", "data_format"):
             kwargs.pop(fixed, None)  # of `get_config`
+        filters = checks.positive_int("filters", filters)
         super().__init__(
             filters, 3, strides=2, padding="same", data_format="channels_last", **kwargs
         )
@@ -96,7 +99,7 @@ class SubpixelConv2D(keras.layers.Conv2D):
         for fixed in ("kernel_size", "strides", "padding", "data_format"):
             kwargs.pop(fixed, None)  # of `get_config`
         super().__init__(
-            4 * filters,
+            4 * checks.positive_int("filters", filters),
             3,
             padding="same",
             data_format="channels_last",

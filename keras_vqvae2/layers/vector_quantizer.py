@@ -115,20 +115,11 @@ class VectorQuantizer(keras.layers.Layer):
         self.num_embeddings = checks.positive_int("num_embeddings", num_embeddings)
         self.embedding_dim = checks.positive_int("embedding_dim", embedding_dim)
         self.decay = checks.fraction("decay", decay)
-        if not epsilon > 0:
-            raise ValueError(f"`epsilon` must be positive. Received: epsilon={epsilon}")
-        if not commitment_cost >= 0:
-            raise ValueError(
-                f"`commitment_cost` must be at least 0. Received: commitment_cost={commitment_cost}"
-            )
-        if not kmeans_iterations >= 0:
-            raise ValueError(
-                "`kmeans_iterations` must be at least 0. "
-                f"Received: kmeans_iterations={kmeans_iterations}"
-            )
-        self.epsilon = epsilon
-        self.commitment_cost = commitment_cost
-        self.kmeans_iterations = kmeans_iterations
+        self.epsilon = checks.number("epsilon", epsilon, "be positive", lambda x: x > 0)
+        self.commitment_cost = checks.number(
+            "commitment_cost", commitment_cost, "be at least 0", lambda x: x >= 0
+        )
+        self.kmeans_iterations = checks.non_negative_int("kmeans_iterations", kmeans_iterations)
         self.restart_threshold = checks.fraction("restart_threshold", restart_threshold)
         self.metric = checks.one_of("metric", metric, METRICS)
         self.gradient = checks.one_of("gradient", gradient, GRADIENTS)

@@ -62,8 +62,8 @@ class HierarchicalPrior(Presets, TrainStep, CheckedFit, keras.Model):
     """
 
     def __init__(self, level_priors, label_names=None, name=None):
-        level_priors = list(level_priors)
         _check_levels(level_priors)
+        level_priors = list(level_priors)
         names, keys = level_names(len(level_priors)), code_names(len(level_priors))
         classes = [prior.num_classes for prior in level_priors if prior.num_classes is not None]
         inputs = {
@@ -393,8 +393,9 @@ class HierarchicalPrior(Presets, TrainStep, CheckedFit, keras.Model):
 
 
 def _check_levels(level_priors):
-    if not level_priors or not all(isinstance(prior, keras.Model) for prior in level_priors):
-        kinds = [type(prior).__name__ for prior in level_priors]
+    listed = isinstance(level_priors, (tuple, list))
+    kinds = [type(prior).__name__ for prior in (level_priors if listed else [level_priors])]
+    if not listed or not kinds or not all(isinstance(p, keras.Model) for p in level_priors):
         raise ValueError(
             "`level_priors` must hold at least one model, such as a `PixelCNN`; `from_vqvae` "
             f"builds one for each level of a VQVAE2. Received: {kinds}"

@@ -52,7 +52,7 @@ class ImageGenerator(Presets, keras.Model):
         super().__init__(name=name)
         self.vqvae = vqvae
         self.prior = prior
-        self.sampling = _recommended(sampling or {}, prior)
+        self.sampling = _recommended(checks.options("sampling", sampling), prior)
         self.built = True
         self._generate = compile_function(self, self.generate_tensors)
         self._generate_random = compile_function(self, self.generate_random_tensors)

@@ -119,7 +119,7 @@ class VQVAE2(KeptArguments, Presets, TrainStep, CheckedFit, keras.Model):
         embedding_dim = _sizes("embedding_dim", embedding_dim, num_levels)
         num_embeddings = _sizes("num_embeddings", num_embeddings, num_levels)
         checks.one_of("reconstruction_loss", reconstruction_loss, RECONSTRUCTION_LOSSES)
-        quantizer_options = dict(quantizer_options or {})
+        quantizer_options = checks.options("quantizer_options", quantizer_options)
         dtype = dtype_policy(dtype)
 
         levels = LevelStack(
@@ -425,16 +425,21 @@ def _check_target(target, shape):
 def _strides(strides, num_levels, image_shape):
     if strides is None:
         strides = (2,) * (num_levels - 1) + (4,)
-    strides = tuple(int(stride) for stride in strides)
-    if len(strides) != num_levels or any(s < 2 or s & (s - 1) for s in strides):
+    if (
+        not isinstance(strides, (tuple, list))
+        or len(strides) != num_levels
+        or any(not isinstance(s, (int, np.integer)) or s < 2 or s & (s - 1) for s in strides)
+    ):
         raise ValueError(
             f"`strides` must be {num_levels} powers of two of at least 2, one a level, coarse to "
             f"fine. Received: strides={strides!r}"
         )
+    strides = tuple(int(stride) for stride in strides)
     total = int(np.prod(strides))
     if image_shape[0] % total or image_shape[1] % total:
         raise ValueError(
             f"`image_shape` must have a height and a width divisible by the total stride {total} "
-            f"of {num_levels} levels with strides {strides}. Received: image_shape={image_shape}"
+            f"of num_levels={num_levels} with strides {strides}. "
+            f"Received: image_shape={image_shape}"
         )
     return strides

@@ -29,7 +29,7 @@ from keras_vqvae2.training.checkpoints import CheckpointFolder
 EPOCHS, BATCH, IMAGES = 4, 4, {"train": 24, "validation": 8}
 STAGES = ("vqvae2", "codes", "prior")
 POLL_SECONDS = 0.001
-MOST_SECONDS = 120  # of a life
+MOST_SECONDS = 600  # of a life, on a machine that has other work too
 MOST_KILLS = 40  # of a run, which then may end
 
 

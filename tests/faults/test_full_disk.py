@@ -13,6 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from killed_run import STAGES, configured, digests, live, write_pictures
 
+from keras_vqvae2 import files
 from keras_vqvae2.training.checkpoints import CheckpointFolder
 
 # Each in its stage, at the write of that number: in the first epochs, of some shard, of a model.
@@ -63,8 +64,11 @@ def test_what_was_saved_is_intact_and_the_run_goes_on(tmp_path):
         assert "\n" not in said
         assert not list(config.run_dir.rglob("writing_*"))
         for name, digest in digests(config.run_dir).items():  # none is half a file
-            if name.endswith(".json"):  # which is written again as the run goes on
+            # These are written again as the run goes on.
+            if name.endswith(".json"):
                 assert json.loads((config.run_dir / name).read_text())
+            elif name.endswith("best.npz"):
+                files.check_archive(config.run_dir / name)
             else:
                 assert expected.get(name, digest) == digest
         if stage != "codes":
