@@ -289,24 +289,56 @@ def levels(value, code_shapes, num_embeddings, level_names, name="codes"):
         level_names: for messages.
         name: the argument's name for messages.
     """
-    if not isinstance(value, (tuple, list)) or len(value) != len(code_shapes):
-        raise ValueError(
-            f"`{name}` must be a tuple of {len(code_shapes)} arrays, one a level: "
-            f"{', '.join(level_names)}. Received: {_describe(value)}"
-        )
+    _one_a_level(value, level_names, name)
     arrays = tuple(
         codes(array, shape, size, f"{name} of level {level!r}")
         for array, shape, size, level in zip(
             value, code_shapes, num_embeddings, level_names, strict=True
         )
     )
+    _of_one_length(arrays, name)
+    return arrays
+
+
+def noise(value, code_shapes, level_names, name="noise"):
+    """Return the noise of every level as a tuple of float32 arrays `[B, H_l, W_l]`.
+
+    Args:
+        value: sequence of arrays of numbers in [0, 1), one a level, coarse to fine.
+        code_shapes: the grids `(H_l, W_l)`.
+        level_names: for messages.
+        name: the argument's name for messages.
+    """
+    _one_a_level(value, level_names, name)
+    arrays = tuple(np.asarray(level, "float32") for level in value)
+    for array, shape, level in zip(arrays, code_shapes, level_names, strict=True):
+        _batch_of(array, shape, f"{name} of level {level!r}")
+        if len(array) == 0:
+            raise ValueError(f"`{name}` must be of at least one image. Received: {array.shape}")
+        if not ((array >= 0) & (array < 1)).all():
+            raise ValueError(
+                f"`{name}` of level {level!r} must lie in [0, 1). "
+                f"Received: values in [{array.min():g}, {array.max():g}]"
+            )
+    _of_one_length(arrays, name)
+    return arrays
+
+
+def _one_a_level(value, level_names, name):
+    if not isinstance(value, (tuple, list)) or len(value) != len(level_names):
+        raise ValueError(
+            f"`{name}` must be a tuple of {len(level_names)} arrays, one a level: "
+            f"{', '.join(level_names)}. Received: {_describe(value)}"
+        )
+
+
+def _of_one_length(arrays, name):
     lengths = [len(array) for array in arrays]
     if len(set(lengths)) > 1:
         raise ValueError(
             f"`{name}` must hold the same number of examples at each level. "
             f"Received: {', '.join(map(str, lengths))}"
         )
-    return arrays
 
 
 def _describe(value):

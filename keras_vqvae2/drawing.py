@@ -7,6 +7,10 @@ import numpy as np
 
 from keras_vqvae2 import files
 
+# From black over blue, red and orange to yellow: each brighter than the one before, so that it is
+# read in grey, too.
+_HEAT = np.array([(0, 0, 16), (64, 16, 120), (176, 48, 96), (248, 128, 32), (255, 240, 96)])
+
 
 def grid(images, columns=None, padding=2):
     """Lay a batch of images out as one picture, row by row on white.
@@ -116,6 +120,73 @@ def pairs(originals, reconstructions, columns=None, padding=2):
     columns = columns or math.ceil(math.sqrt(len(originals) / 2))
     both = np.stack([originals, reconstructions], axis=1)  # [B, 2, H, W, C]
     return grid(both.reshape(-1, *originals.shape[1:]), 2 * columns, padding)
+
+
+def code_grids(codes, codebook):
+    """Colour codes so that similar ones, by their vectors, look similar.
+
+    The three directions in which the vectors of the codebook differ most are red, green and blue;
+    along each all codes are spread evenly, by their rank.
+
+    Args:
+        codes: int array `[B, H, W]`.
+        codebook: float array `[K, D]`, the vector of each code.
+
+    Returns:
+        uint8 array `[B, H, W, 3]`, a pixel a code.
+
+    Example:
+
+    ```python
+    top, bottom = vqvae.encode(images)
+    save("top.png", grid(code_grids(top, vqvae.quantizers[0].embeddings)), scale=16)
+    ```
+    """
+    centered = np.asarray(codebook, "float64")
+    centered = centered - centered.mean(axis=0)
+    directions = np.linalg.svd(centered, full_matrices=False)[2][:3]
+    # A decomposition leaves the signs open: the largest part of each direction is positive.
+    largest = np.abs(directions).argmax(axis=1)
+    directions = directions * np.sign(directions[np.arange(len(directions)), largest])[:, None]
+    ranks = (centered @ directions.T).argsort(axis=0).argsort(axis=0) / max(1, len(centered) - 1)
+    colors = np.full((len(centered), 3), 128, np.uint8)
+    colors[:, : ranks.shape[1]] = np.rint(255 * ranks)
+    return colors[np.asarray(codes)]
+
+
+def heat_map(values, image, most=None):
+    """Lay numbers over an image: where they are small it is blue and dark, where large yellow.
+
+    Args:
+        values: float array `[H_l, W_l]`, not negative; the grid divides the image.
+        image: uint8 array `[H, W, C]`, of which the brightness is kept in part.
+        most: what is yellow; the largest of the values by default.
+
+    Returns:
+        uint8 array `[H, W, 3]`.
+
+    Example:
+
+    ```python
+    top, bottom = model.prior.code_nll(model.vqvae.encode(images))
+    save("spent.png", heat_map(bottom[0], images[0]), scale=8)
+    ```
+    """
+    values, image = np.asarray(values), np.asarray(image)
+    height, width = image.shape[:2]
+    if height % values.shape[0] or width % values.shape[1]:
+        raise ValueError(
+            "`values` must be a grid that divides `image`. "
+            f"Received: shapes {values.shape} and {image.shape}"
+        )
+    most = values.max() if most is None else most
+    shares = np.clip(values / max(most, 1e-12), 0.0, 1.0)
+    heat = np.stack(
+        [np.interp(shares, np.linspace(0, 1, len(_HEAT)), channel) for channel in _HEAT.T], -1
+    )
+    heat = heat.repeat(height // values.shape[0], 0).repeat(width // values.shape[1], 1)
+    brightness = image.mean(axis=-1, keepdims=True)
+    return np.rint(0.6 * heat + 0.4 * brightness).astype(np.uint8)
 
 
 def save(path, picture, scale=2):

@@ -22,7 +22,7 @@ import pytest
 from PIL import Image
 
 from keras_vqvae2 import cli
-from keras_vqvae2.cli import flags, run
+from keras_vqvae2.cli import flags, play, run
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -120,10 +120,13 @@ def test_the_documents_start_with_known_programs():
 def test_commands_run(workplace, monkeypatch, capsys):
     write_fashion_mnist(workplace / "fashion-mnist")
     (workplace / "tiny_space.json").write_text(json.dumps(TINY_SPACE))
+    # It would serve on and on: the model is loaded, and that is all.
+    monkeypatch.setattr(play, "play", lambda load, *_: load())
     for page, words in commands():
         if words[0] != "keras-vqvae2":
             continue
-        tiny = [] if words[1] == "serve-command" else [*TINY, *TINY_OF.get(words[1], [])]
+        bare = words[1] in ("app", "serve-command")  # which take no config
+        tiny = [] if bare else [*TINY, *TINY_OF.get(words[1], [])]
         monkeypatch.setattr("sys.argv", [*words, *tiny])
         # The other runs differ from the first by their configuration: they stop at their data.
         other = any(run in shlex.join(words) for run in ("photos", "runs/tuned"))

@@ -52,6 +52,36 @@ def test_a_saved_picture_comes_back(tmp_path, channels):
     np.testing.assert_array_equal(read[1::3, 1::3], picture)
 
 
+def test_similar_codes_have_similar_colors():
+    # Along the main direction from small to large, along the second one the other way.
+    codebook = np.array([[0, 3, 0], [10, 2, 0], [20, 1, 0], [30, 0, 0]])
+    (picture,) = drawing.code_grids([[[0, 1], [2, 3]]], codebook)
+    assert (picture.shape, picture.dtype) == ((2, 2, 3), np.uint8)
+    np.testing.assert_array_equal(picture[..., 0].ravel(), [0, 85, 170, 255])
+    np.testing.assert_array_equal(drawing.code_grids([[[3]]], codebook)[0, 0, 0], picture[1, 1])
+
+
+def test_a_codebook_of_one_dimension_is_red():
+    picture = drawing.code_grids([[[0, 1]]], np.array([[1.0], [-1.0]]))
+    np.testing.assert_array_equal(picture[0, 0], [[255, 128, 128], [0, 128, 128]])
+
+
+def test_heat_lies_over_the_part_of_the_image_that_it_is_of():
+    image = np.full((4, 6, 3), 100, np.uint8)
+    heat = drawing.heat_map([[0.0, 1.0, 2.0], [4.0, 8.0, 0.0]], image).astype(int)
+    assert heat.shape == (4, 6, 3)
+    cells = heat.reshape(2, 2, 3, 2, 3).transpose(0, 2, 1, 3, 4).reshape(6, 4, 3)
+    assert (cells == cells[:, :1]).all(), "one color a cell"
+    brightness = cells[:, 0].sum(axis=-1)
+    assert list(brightness.argsort(kind="stable")) == [0, 5, 1, 2, 3, 4]
+    # On a scale of its own nothing changes but the largest.
+    np.testing.assert_array_equal(drawing.heat_map([[8.0]], image, most=8)[0, 0], cells[4, 0])
+    bright = drawing.heat_map([[0.0]], image + 100)
+    assert (bright > drawing.heat_map([[0.0]], image)).all(), "the image shines through"
+    with pytest.raises(ValueError, match="`values` must be a grid that divides `image`"):
+        drawing.heat_map(np.zeros((3, 3)), image)
+
+
 def test_wrong_pictures_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"`images` must have the shape .*shape=\(0, 4, 4, 3\)"):
         drawing.grid(np.zeros((0, 4, 4, 3)))

@@ -25,7 +25,7 @@ ORDER = [
     {"training"},
     {"models"},
     {"datasets", "evaluation"},
-    {"callbacks", "export", "tuning"},
+    {"callbacks", "export", "page", "tuning"},
     {"cli"},
 ]
 # The modules of the program in the same way; those of one place do not know each other.
@@ -34,7 +34,7 @@ PROGRAM = [
     {"config", "progress", "tables"},
     {"run", "flags", "fitting"},
     {"train_vqvae", "extract_codes", "train_prior", "tune", "generate", "reconstruct", "complete"}
-    | {"evaluate", "serve_command", "info"},
+    | {"evaluate", "serve_command", "info", "play"},
     {"demo", "export"},
     {"app"},
     {"__init__"},

@@ -29,6 +29,7 @@ from keras_vqvae2.cli import (
     generate,
     info,
     interruption,
+    play,
     reconstruct,
     serve_command,
     train_prior,
@@ -42,7 +43,7 @@ COMPLETION = "_KERAS_VQVAE2_COMPLETE"
 UNFORESEEN = 70  # EX_SOFTWARE of sysexits.h
 MODULES = (
     *(demo, train_vqvae, extract_codes, train_prior, tune, generate, reconstruct, complete),
-    *(evaluate, export, serve_command, info),
+    *(play, evaluate, export, serve_command, info),
 )
 
 

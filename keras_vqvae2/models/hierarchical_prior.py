@@ -9,7 +9,12 @@ from keras_vqvae2.metrics import BitsPerDim
 from keras_vqvae2.models.levels import code_names, level_names
 from keras_vqvae2.models.pixelcnn import PixelCNN
 from keras_vqvae2.models.presets import Presets
-from keras_vqvae2.sampling import compile_function, run_in_chunks, sample_request
+from keras_vqvae2.sampling import (
+    compile_function,
+    request_noise,
+    run_in_chunks,
+    sample_request,
+)
 from keras_vqvae2.training import CheckedFit, TrainStep
 
 
@@ -99,6 +104,7 @@ class HierarchicalPrior(Presets, TrainStep, CheckedFit, keras.Model):
             for level, size in zip(names, grid_sizes, strict=True)
         ]
         self._log_prob = compile_function(self, self.log_prob_tensors)
+        self._code_nll = compile_function(self, self.code_nll_tensors)
         self._sample = compile_function(
             self, lambda rows: self.sample_tensors(rows["request"], rows["labels"])[0]
         )
@@ -193,6 +199,44 @@ class HierarchicalPrior(Presets, TrainStep, CheckedFit, keras.Model):
         labels = self.check_labels(labels, len(codes[0]))
         return run_in_chunks(self._log_prob, self.inputs_of(codes, labels), limit=batch_size)
 
+    def code_nll(self, codes, labels=None, batch_size=64):
+        """Return what each code of an image costs: its negative log-likelihood.
+
+        Args:
+            codes: tuple of int arrays `[B, H_l, W_l]`, coarse to fine.
+            labels: as of `sample`.
+            batch_size: images evaluated at a time, a power of two.
+
+        Returns:
+            Tuple of float32 arrays `[B, H_l, W_l]`, nats, one a level; the sum over the grid is
+            `-log_prob` of the level.
+
+        Raises:
+            ValueError: if an argument does not fit the prior.
+        """
+        codes = self.check_codes(codes)
+        labels = self.check_labels(labels, len(codes[0]))
+        return run_in_chunks(self._code_nll, self.inputs_of(codes, labels), limit=batch_size)
+
+    def noise(self, num_samples, seed=None):
+        """Return the uniform numbers that `sample` draws the codes of a seed by.
+
+        Args:
+            num_samples: how many images.
+            seed: integer; None for another result at each call.
+
+        Returns:
+            Tuple of float32 arrays `[num_samples, H_l, W_l]` in [0, 1), coarse to fine.
+
+        Raises:
+            ValueError: if an argument is out of its range.
+        """
+        request = self.request(num_samples, seed)
+        return tuple(
+            ops.convert_to_numpy(request_noise(request, shape, stream))
+            for stream, shape in enumerate(self.code_shapes)
+        )
+
     def sample(
         self,
         num_samples,
@@ -232,6 +276,11 @@ class HierarchicalPrior(Presets, TrainStep, CheckedFit, keras.Model):
             prior.log_prob_tensors(_level_inputs(inputs, self._keys, level, prior))
             for level, prior in enumerate(self.level_priors)
         )
+
+    def code_nll_tensors(self, inputs):
+        """Return `code_nll` of a dictionary of inputs within a graph."""
+        logits = self(inputs, training=False)
+        return tuple(code_nll(inputs[key], logits[key]) for key in self._keys)
 
     def sample_tensors(self, request, labels=None, known=None):
         """Draw codes of all levels within a graph.

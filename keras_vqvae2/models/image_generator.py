@@ -143,6 +143,32 @@ class ImageGenerator(Presets, keras.Model):
                 best[better], best_scores = images[better], np.maximum(scores, best_scores)
         return best
 
+    def sample_from_noise(self, noise, labels=None, batch_size=64, callback=None, **options):
+        """Generate images of given noise, in place of a seed's, and their log-likelihood.
+
+        Of `prior.noise(num_samples, seed)` they are those of `generate(num_samples, seed=seed)`; of
+        `sampling.noise_walk` between two seeds', pictures on a way from one to the other.
+
+        Args:
+            noise: tuple of float arrays `[B, H_l, W_l]` in [0, 1), coarse to fine.
+            labels: as of `generate`.
+            batch_size: images generated at a time, a power of two.
+            callback: callable `(done, total)` after each chunk, or None.
+            **options: as of `generate`.
+
+        Returns:
+            `(images, log_prob)`: uint8 array `[B, H, W, C]`, and the log-likelihood of the codes
+            that they were decoded from, float32 `[B]`, nats, whatever the options.
+
+        Raises:
+            ValueError: if an argument does not fit the model.
+        """
+        noise = checks.noise(noise, self.prior.code_shapes, self.prior.level_names)
+        labels = self.prior.check_labels(labels, len(noise[0]))
+        options = self._request(len(noise[0]), 0, options)["options"]
+        rows = {"request": {"options": options, "uniforms": noise}, "labels": labels}
+        return run_in_chunks(self._generate, rows, limit=batch_size, callback=callback)
+
     def generate_random(self, num_samples, seed=None, batch_size=64, callback=None):
         """Decode uniformly random codes: what the decoder gives without a prior.
 

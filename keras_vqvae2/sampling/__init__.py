@@ -3,7 +3,7 @@
 from keras_vqvae2.sampling.categorical import draw_codes
 from keras_vqvae2.sampling.compiled import compile_function, run_in_chunks, without_optimizing
 from keras_vqvae2.sampling.guidance import NO_CLASS, doubled, guided, without_class
-from keras_vqvae2.sampling.noise import uniform_noise
+from keras_vqvae2.sampling.noise import noise_walk, uniform_noise
 from keras_vqvae2.sampling.options import RULES, SamplingOptions
 from keras_vqvae2.sampling.raster import raster_scan
 from keras_vqvae2.sampling.request import draw_for, request_noise, sample_request
@@ -17,6 +17,7 @@ __all__ = [
     "draw_codes",
     "draw_for",
     "guided",
+    "noise_walk",
     "raster_scan",
     "request_noise",
     "run_in_chunks",

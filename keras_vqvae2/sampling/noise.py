@@ -7,7 +7,10 @@ PyTorch, compiled or not, whatever else is in the batch; a backend's own generat
 import operator
 
 import keras
+import numpy as np
 from keras import ops
+
+from keras_vqvae2 import checks
 
 # Salmon et al. 2011, "Parallel Random Numbers: As Easy as 1, 2, 3", Threefry-2x32 with 20 rounds.
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
@@ -56,6 +59,45 @@ def uniform_noise(seeds, indices, shape, stream=0):
     # The upper 24 bits are a float32 exactly.
     bits = ops.cast(ops.right_shift(bits, _uint32(8)), "int32")
     return ops.reshape(ops.cast(bits, "float32") * 2.0**-24, (-1, height, width))
+
+
+def noise_walk(start, end, steps):
+    """Noise on a way from one to another, in equal steps.
+
+    Each number goes around a circle, on which 1 meets 0, by the shorter way. So it is as uniform
+    after any share of the way as at its ends, and what is sampled of it is a fair sample; a mean of
+    the two would be near a half too often.
+
+    Args:
+        start: tuple of arrays `[1, H_l, W_l]` in [0, 1), one a level, as of
+            `HierarchicalPrior.noise`.
+        end: the same.
+        steps: integer of at least 2, how many places on the way, both ends among them.
+
+    Returns:
+        Tuple of float32 arrays `[steps, H_l, W_l]` in [0, 1).
+
+    Raises:
+        ValueError: if an argument is out of its range.
+
+    Example:
+
+    >>> start, end = [np.array([[[0.875]]])], [np.array([[[0.125]]])]
+    >>> noise_walk(start, end, 3)[0].ravel().tolist()
+    [0.875, 0.0, 0.125]
+    """
+    if checks.positive_int("steps", steps) < 2:
+        raise ValueError(f"`steps` must be at least 2. Received: steps={steps}")
+    shares = np.linspace(0.0, 1.0, steps)[:, None, None]
+    walks = []
+    for first, last in zip(start, end, strict=True):
+        first = np.asarray(first, "float64")
+        way = (np.asarray(last, "float64") - first + 0.5) % 1.0 - 0.5
+        # In steps of the noise itself, so that a float32 holds the ends exactly, and never 1.
+        walks.append(
+            (np.floor((first + shares * way) * 2.0**24) * 2.0**-24 % 1.0).astype("float32")
+        )
+    return tuple(walks)
 
 
 def split_seed(seed):

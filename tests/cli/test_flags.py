@@ -43,6 +43,7 @@ OWN_FLAGS = {
     "generate": "--label --out --preset",
     "reconstruct": "",
     "complete": "--hide",
+    "app": "--preset --run-dir --host --port",
     "evaluate": "--samples --no-samples --reference --held-out --sets --extractor",
     "export": "--name",
     "info": "",

@@ -406,3 +406,24 @@ def test_images_without_names_may_lack_a_class_and_have_no_further_one(prior):
     for other in (data(3), data(None)):
         with pytest.raises(ValueError, match="images of few must have the classes.*2. Received"):
             prior.check_classes(other)
+
+
+def test_the_costs_of_the_codes_add_up_to_the_likelihood(prior):
+    codes = every_image()
+    costs = prior.code_nll(codes, labels=1)
+    assert [cost.shape for cost in costs] == [(32, 1, 1), (32, 2, 2)]
+    for cost, log_prob in zip(costs, prior.log_prob(codes, labels=1), strict=True):
+        np.testing.assert_allclose(cost.sum(axis=(1, 2)), -log_prob, rtol=1e-5)
+    # The first code of the bottom level does not see the one after it.
+    first = costs[1][:, 0, 0].reshape(2, 2, 8)  # by top and by that code
+    np.testing.assert_allclose(np.ptp(first, axis=2), 0, atol=1e-6)
+    assert np.ptp(first, axis=1).min() > 1e-3
+
+
+def test_noise_is_what_the_codes_of_a_seed_are_drawn_by(prior):
+    noise = prior.noise(5, seed=3)
+    assert [level.shape for level in noise] == [(5, 1, 1), (5, 2, 2)]
+    request = sample_request(5, 3)
+    for stream, level in enumerate(noise):
+        np.testing.assert_array_equal(level, request_noise(request, level.shape[1:], stream))
+    assert not np.array_equal(prior.noise(5)[1], prior.noise(5)[1])

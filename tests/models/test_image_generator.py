@@ -241,3 +241,29 @@ def test_config_describes_both_parts(generator):
     assert copy.image_shape == (8, 8, 3)
     assert copy.num_classes is None
     assert isinstance(copy, keras.Model)
+
+
+def test_images_of_a_seeds_noise_are_those_of_the_seed(class_generator):
+    noise = class_generator.prior.noise(5, seed=3)
+    options = {"labels": [0, 1, 2, 0, 1], "temperature": 0.7}
+    images, log_prob = class_generator.sample_from_noise(noise, batch_size=4, **options)
+    np.testing.assert_array_equal(images, class_generator.generate(5, seed=3, **options))
+    codes = class_generator.prior.sample(5, seed=3, **options)
+    expected = sum(class_generator.prior.log_prob(codes, options["labels"]))
+    np.testing.assert_allclose(log_prob, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("noise", "message"),
+    [
+        (np.zeros((1, 1, 1)), "`noise` must be a tuple of 2 arrays, one a level: top, bottom"),
+        ((np.zeros((1, 1, 1)), np.zeros((1, 2, 1))), r"'bottom'` must have the shape \[B, 2, 2\]"),
+        ((np.zeros((1, 1, 1)), np.ones((1, 2, 2))), r"'bottom' must lie in \[0, 1\)"),
+        ((np.full((1, 1, 1), np.nan), np.zeros((1, 2, 2))), r"'top' must lie in \[0, 1\)"),
+        ((np.zeros((2, 1, 1)), np.zeros((1, 2, 2))), "same number of examples at each level"),
+        ((np.zeros((0, 1, 1)), np.zeros((0, 2, 2))), "`noise` must be of at least one image"),
+    ],
+)
+def test_wrong_noise_is_named(generator, noise, message):
+    with pytest.raises(ValueError, match=message):
+        generator.sample_from_noise(noise)
