@@ -6,7 +6,8 @@ one device: there, and where there is one replica, everything here is the identi
 """
 
 import contextvars
-from typing import Any, NamedTuple
+import dataclasses
+from typing import Any
 
 import keras
 from keras import ops
@@ -211,7 +212,8 @@ def is_multi_worker():
     )
 
 
-class _Replicas(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class _Replicas:
     """Those that take a step together: how many, this one's number, and the sum of a nest."""
 
     count: int
