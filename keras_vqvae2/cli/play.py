@@ -7,14 +7,19 @@ from pathlib import Path
 
 import click
 
-from keras_vqvae2.cli.flags import FILE, resolve
+from keras_vqvae2.cli.flags import FILE, Command, resolve
 from keras_vqvae2.cli.progress import console
 from keras_vqvae2.cli.run import load_generator, require
 
 PRESET = "emoji32"
 
 
-@click.command("app", short_help="Serve a page to play with a trained model.")
+@click.command(
+    "app",
+    cls=Command,
+    example="--preset fashion_mnist",
+    short_help="Serve a page to play with a trained model.",
+)
 @click.option(
     "--preset",
     help="An embedded model by name, a file or folder, or a hub's handle; see `generate`.  "

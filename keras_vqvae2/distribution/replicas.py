@@ -88,7 +88,8 @@ def choose(condition, if_true, if_false, values):
     >>> choose(ops.array(True), lambda x: print("yes"), lambda x: print("no"), ops.array(0))
     yes
     """
-    context = _tensorflow_context()
+    # Of one replica too: the variables of a strategy are not assigned to in a branch.
+    context = _tensorflow_context(least=1)
     if context is None:
         _choose(condition, lambda: if_true(values), lambda: if_false(values))
         return
@@ -226,14 +227,14 @@ def _replicas():
     return _torch_replicas() if keras.backend.backend() == "torch" else _tensorflow_replicas()
 
 
-def _tensorflow_context():
-    """TensorFlow's replica context where there are several replicas, else None."""
+def _tensorflow_context(least=2):
+    """TensorFlow's replica context where a strategy has so many replicas, else None."""
     if keras.backend.backend() != "tensorflow":
         return None
     import tensorflow as tf
 
-    context = tf.distribute.get_replica_context()
-    return context if context is not None and context.num_replicas_in_sync > 1 else None
+    context = tf.distribute.get_replica_context() if tf.distribute.has_strategy() else None
+    return context if context is not None and context.num_replicas_in_sync >= least else None
 
 
 def _tensorflow_replicas():

@@ -1,9 +1,6 @@
 """The command `app`: which model it serves, and what it refuses; the page is tested in `page/`."""
 
-import signal
 import sys
-import threading
-import urllib.request
 
 import pytest
 from command_line import command
@@ -47,23 +44,3 @@ def test_without_gradio_it_says_how_to_install_it(monkeypatch, class_model):
     monkeypatch.setitem(sys.modules, "gradio", None)
     with pytest.raises(ValueError, match=r"pip install 'keras-vqvae2\[app\]'"):
         layout.build_page(class_model)
-
-
-@pytest.mark.slow
-def test_it_serves_until_it_is_interrupted(class_model, monkeypatch, capsys):
-    found = []
-
-    class Answered:
-        """Waits as an event does, and meanwhile a visitor comes, and Ctrl-C."""
-
-        def wait(self):
-            address = capsys.readouterr().out.split("Open ")[1].split()[0]
-            with urllib.request.urlopen(address, timeout=60) as answer:
-                found.append(answer.read().decode())
-            signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr(play.threading, "Event", Answered)
-    monkeypatch.setattr(play.threading, "current_thread", threading.main_thread)
-    play.play(lambda: class_model, "nine classes")
-    assert "<title>nine classes</title>" in found[0]
-    assert "The page is closed." in capsys.readouterr().out
