@@ -4,8 +4,8 @@
     python benchmarks/backends.py --write docs/backends.md   # put them there
 
 Each backend runs in processes of its own, one after another, which takes about a quarter of an
-hour on two cores. Times are the best of a few runs; beside each is how many cores were at work:
-processor time over wall time.
+hour on two cores. Times are processor time on one core, the best of a few runs: what else the
+machine does hardly changes them.
 """
 
 import argparse
@@ -110,8 +110,9 @@ def curves(folder, side, filters, steps):
     np.savez(folder / f"curves-{keras.backend.backend()}.npz", **results)
 
 
-def times(folder, runs=5):
-    """Write milliseconds and cores at work of a training step and of sampling, at real sizes."""
+def times(folder, runs=3):
+    """Write the milliseconds of a training step and of sampling on one core, at real sizes."""
+    os.sched_setaffinity(0, {0})  # before a backend counts the cores
     import keras
 
     import keras_vqvae2 as kv
@@ -140,14 +141,13 @@ def times(folder, runs=5):
 
 
 def _time(function, runs):
-    """Milliseconds of the first call, of the best of some later ones, and that one's cores."""
+    """Milliseconds of the first call, and of the best of some later ones."""
     measured = []
     for _ in range(runs + 1):
-        wall, processor = time.perf_counter(), time.process_time()
+        start = time.process_time()
         function()
-        wall, processor = time.perf_counter() - wall, time.process_time() - processor
-        measured.append((1000 * wall, processor / wall))
-    return measured[0][0], *min(measured[1:])
+        measured.append(1000 * (time.process_time() - start))
+    return measured[0], min(measured[1:])
 
 
 TASKS = {task.__name__: task for task in (train, use, curves, times)}
@@ -225,12 +225,12 @@ def curves_table(folder):
 
 
 def times_table(folder):
-    """Return the times as a Markdown table: milliseconds, and cores at work in brackets."""
+    """Return the times as a Markdown table, in milliseconds."""
     found = {name: json.loads((folder / f"times-{name}.json").read_text()) for name in BACKENDS}
     rows = [("ms", *BACKENDS.values(), *(f"first call, {title}" for title in BACKENDS.values()))]
     for what in found["torch"]:
-        best = [f"{found[name][what][1]:.0f} ({found[name][what][2]:.1f})" for name in BACKENDS]
-        rows.append((what, *best, *(f"{found[name][what][0]:.0f}" for name in BACKENDS)))
+        first, best = ([f"{found[name][what][i]:.0f}" for name in BACKENDS] for i in (0, 1))
+        rows.append((what, *best, *first))
     return markdown(rows)
 
 
