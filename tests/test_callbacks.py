@@ -71,5 +71,7 @@ def test_samples_are_shown_while_the_prior_trains(vqvae, tmp_path):
 
 
 def test_a_wrong_period_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="`every` must be at least 1. Received: every=0"):
+    with pytest.raises(
+        ValueError, match="`every` must be an integer of at least 1. Received: every=0"
+    ):
         ReconstructionImages(tmp_path, IMAGES, every=0)

@@ -174,7 +174,8 @@ def check_kernel(kernel_size, mask_type):
             "`kernel_size` must be one or two odd integers of at least 1. "
             f"Received: kernel_size={kernel_size!r}"
         )
-    checks.one_of("mask_type", mask_type, ("A", "B"))
+    if not isinstance(mask_type, str) or mask_type not in ("A", "B"):
+        raise ValueError(f"`mask_type` must be 'A' or 'B'. Received: mask_type={mask_type!r}")
     return tuple(sizes)
 
 

@@ -183,6 +183,8 @@ def undisturbed(config):
 def main(folder, kills, seed):
     """Kill runs until so many kills are reached; compare each with one that was left alone."""
     rng = np.random.default_rng(seed)
+    if keras.backend.backend() != "tensorflow":
+        keras.utils.set_random_seed(seed)  # which imports TensorFlow: once, not in each life
     write_pictures(folder / "pictures")
     left_alone = configured(folder / "undisturbed", folder / "pictures")
     undisturbed(left_alone)

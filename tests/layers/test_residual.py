@@ -51,7 +51,7 @@ def test_config_describes_the_layer(layer):
 
 def test_wrong_arguments_are_named():
     with pytest.raises(
-        ValueError, match="`num_blocks` must be at least 0. Received: num_blocks=-1"
+        ValueError, match="`num_blocks` must be an integer of at least 0. Received: num_blocks=-1"
     ):
         ResidualStack(-1, 4)
     with pytest.raises(ValueError, match="`residual_filters` must be .*: residual_filters=0"):
