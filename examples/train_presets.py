@@ -147,7 +147,10 @@ index.write_text(json.dumps(described, indent=1, ensure_ascii=False, sort_keys=T
 # The pictures of the documents; of all kinds, where `generate` shows some.
 images = arguments.out / "docs" / "images"
 images.mkdir(parents=True, exist_ok=True)
-for picture in ("samples", "reconstructions"):
+pictures = ["reconstructions"]
+if generator.num_classes > 10:  # else those of all kinds are as good
+    pictures.append("samples")
+for picture in pictures:
     shutil.copy(config.run_dir / f"{picture}.png", images / f"{name}_{picture}.png")
 labels = np.repeat(np.arange(generator.num_classes), 8)
 samples = generator.generate(len(labels), labels=labels, seed=0)
