@@ -1,6 +1,7 @@
 """The page's widgets: four tabs around what `views` computes."""
 
 import functools
+import html
 import secrets
 
 from keras_vqvae2.page import eraser, figures, views
@@ -47,8 +48,11 @@ def build_page(generator, title="keras-vqvae2"):
     # Uploads are deleted within the hour, should nobody come who displaces them.
     page = gr.Blocks(title=title, analytics_enabled=False, delete_cache=(600, 1800))
     with page:
-        gr.HTML(f"<style>{figures.STYLE}{STYLE}</style>", js_on_load=None)
-        gr.Markdown(f"# {title}\n{_about(generator)}")
+        gr.HTML(
+            f"<style>{figures.STYLE}{STYLE}</style>"
+            f"<h1>{html.escape(title)}</h1><p>{_about(generator)}</p>",
+            js_on_load=None,
+        )
         for name, tab in {
             "Sample": _sample_tab,
             "Walk": _walk_tab,
