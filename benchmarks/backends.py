@@ -2,6 +2,7 @@
 
     python benchmarks/backends.py                            # print the tables
     python benchmarks/backends.py --write docs/backends.md   # put them there
+    python benchmarks/backends.py times                      # one of them: pairs, curves or times
 
 Each backend runs in processes of its own, one after another, which takes about a quarter of an
 hour on two cores. Times are processor time on one core, the best of a few runs: what else the
@@ -234,9 +235,18 @@ def times_table(folder):
     return markdown(rows)
 
 
+# Of each table the tasks that its numbers come from, in turn, and what makes it of their files.
+TABLES = {
+    "pairs": ({"train": SMALL, "use": {"side": SMALL["side"]}}, pairs_table),
+    "curves": ({"curves": {**SMALL, "steps": 200}}, curves_table),
+    "times": ({"times": {}}, times_table),
+}
+
+
 def main():
-    """Run everything, print the tables, and write them where asked to."""
+    """Run what the tables need, print them, and write them where asked to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("tables", nargs="*", help=f"some of {', '.join(TABLES)}; all if left out")
     parser.add_argument("--write", type=Path, help="Markdown file with the markers of the tables")
     parser.add_argument("--task", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -244,21 +254,15 @@ def main():
         task, folder, sizes = options.task
         TASKS[task](Path(folder), **json.loads(sizes))
         return
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        run("train", folder, **SMALL)
-        run("use", folder, side=SMALL["side"])
-        run("curves", folder, **{**SMALL, "steps": 200})
-        run("times", folder)
-        for block, table in (
-            ("pairs", pairs_table),
-            ("curves", curves_table),
-            ("times", times_table),
-        ):
-            text = table(folder)
-            print(text, end="\n\n")
-            if options.write is not None:
-                write_block(options.write, text, block)
+    for name in options.tables or TABLES:
+        tasks, table = TABLES[name]
+        with tempfile.TemporaryDirectory() as folder:
+            for task, sizes in tasks.items():
+                run(task, Path(folder), **sizes)
+            text = table(Path(folder))
+        print(text, end="\n\n")
+        if options.write is not None:
+            write_block(options.write, text, name)
 
 
 if __name__ == "__main__":
