@@ -71,6 +71,7 @@ PRESETS = {
         "prior_epochs": 6,
         "prior_dropout": 0.2,
         # At which samples come nearest to the validation images, by two judges.
+        "temperature": 0.95,
         "guidance": 1.1,
     },
 }

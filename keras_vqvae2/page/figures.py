@@ -7,7 +7,8 @@ import io
 STYLE = """
 .figures {display: grid; gap: 12px; grid-template-columns: repeat(auto-fill, minmax(120px, 1fr))}
 figure {margin: 0}
-.figures img {width: 100%; image-rendering: pixelated; border: 1px solid var(--border-color-primary)}
+.figures img {width: 100%; image-rendering: pixelated}
+.figures img {border: 1px solid var(--border-color-primary)}
 figcaption {font-size: 13px; line-height: 1.3; color: var(--body-text-color)}
 """
 
