@@ -44,7 +44,7 @@ def command(preset, run_dir, host, port):
             f"Received: preset={preset!r}, run_dir={str(run_dir)!r}"
         )
     if run_dir is None:
-        from keras_vqvae2 import ImageGenerator
+        from keras_vqvae2.models import ImageGenerator
 
         name = PRESET if preset is None else preset
         play(lambda: ImageGenerator.from_preset(name), Path(name).name, host, port)

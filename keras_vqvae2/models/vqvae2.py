@@ -425,6 +425,8 @@ def _check_target(target, shape):
 def _strides(strides, num_levels, image_shape):
     if strides is None:
         strides = (2,) * (num_levels - 1) + (4,)
+    if isinstance(strides, np.ndarray):
+        strides = strides.tolist()
     if (
         not isinstance(strides, (tuple, list))
         or len(strides) != num_levels

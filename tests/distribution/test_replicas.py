@@ -133,5 +133,5 @@ def test_all_replicas_skip_a_step_that_is_not_finite_on_one(benchmark):
         pytest.skip("needs the tensorflow backend")
     folder = Path(benchmark.__file__).parent
     command = [sys.executable, "-c", SKIPPING, str(folder)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=480)
     assert result.stdout.endswith("skipped by all\n"), result.stderr

@@ -50,7 +50,7 @@ def test_call_and_step_equal_attention_head_by_head():
         for row, column in np.ndindex(*GRID):
             output, cache = layer.step(x[:, row, column], cache, (row, column))
             outputs.append(output)
-        return layer(x), keras.ops.reshape(keras.ops.stack(outputs, axis=1), x.shape)
+        return layer(x), keras.ops.reshape(keras.ops.stack(outputs, axis=1), (-1, *x.shape[1:]))
 
     called, stepped = compile_function(layer, both)(x)
     # Products of three dense layers of values near 1, in float32.

@@ -66,7 +66,7 @@ def test_step_equals_call(kernel_size, condition_shape):
                 output, cache = block.step(x[:, row, column], cache, column, given)
                 outputs.append(output)
         called = block(x) if condition is None else block(x, condition)
-        return called, keras.ops.reshape(keras.ops.stack(outputs, axis=1), called.shape)
+        return called, keras.ops.reshape(keras.ops.stack(outputs, axis=1), (-1, *called.shape[1:]))
 
     called, stepped = compile_function(block, both)({"x": x, "condition": condition})
     np.testing.assert_allclose(stepped, called, **TOLERANCE)

@@ -52,7 +52,7 @@ def test_step_equals_call(condition_shape, ends):
             outputs.append(output)
             if above is not None:
                 rows.append(keras.ops.transpose(above, (1, 0, 2)))
-        stepped = keras.ops.reshape(keras.ops.stack(outputs, axis=1), horizontal.shape)
+        stepped = keras.ops.reshape(keras.ops.stack(outputs, axis=1), (-1, *horizontal.shape[1:]))
         called = block(horizontal, vertical, condition)
         if ends:
             return {"horizontal": (called, stepped)}

@@ -66,7 +66,7 @@ def test_config_describes_the_layer():
     [
         ({"kernel_size": 1}, "the height at least 3. Received: kernel_size=1"),
         ({"kernel_size": (3, 2)}, r"Received: kernel_size=\(3, 2\)"),
-        ({"mask_type": "C"}, "`mask_type` must be one of 'A', 'B'. Received: mask_type='C'"),
+        ({"mask_type": "C"}, "`mask_type` must be 'A' or 'B'. Received: mask_type='C'"),
         ({"filters": 0}, "`filters` must be an integer of at least 1"),
     ],
 )

@@ -112,7 +112,7 @@ def test_a_file_with_code_in_it_is_refused(tmp_path):
     layer = keras.layers.Lambda(lambda x: (open(name, "w").close(), x)[1], output_shape=(1,))
     keras.Sequential([keras.Input((1,)), layer]).save(config.vqvae_file)
     ran.unlink(missing_ok=True)
-    with pytest.raises(ValueError, match=r"(?s)Lambda.*safe_mode"):
+    with pytest.raises(ValueError, match="must consist of .* Received: .Lambda. of .keras.layers."):
         load_vqvae(config)
     assert not ran.exists()
 
