@@ -83,7 +83,7 @@ VALUES = {
     "mask": lambda: np.ones((8, 8), bool),
     "model": vqvae,
     "name": lambda: None,
-    "noise": lambda: prior().noise(4, seed=0),
+    "sample_from_noise.noise": lambda: prior().noise(4, seed=0),
     "num_blocks": lambda: 1,
     "num_classes": lambda: 3,
     "num_dimensions": lambda: 4,

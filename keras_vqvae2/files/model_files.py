@@ -304,7 +304,9 @@ def _is_part(value):
         return True  # which Keras looks up among its own
     if module == "keras":
         return True
-    root, _, inner = str(module).removeprefix("keras.src.").partition(".")
+    # PyTorch has optimizers of its own.
+    place = str(module).removeprefix("keras.src.").removeprefix("backend.torch.")
+    root, _, inner = place.partition(".")
     return root in _MODULES or (root == "keras" and inner.partition(".")[0] in _MODULES)
 
 
