@@ -141,6 +141,8 @@ def test_frameworks_are_named_in_few_places(path):
         assert "torch" not in roots
     if not relative.startswith("tuning/"):
         assert "keras_tuner" not in roots
+    if relative != "page/layout.py":
+        assert "gradio" not in roots
     if not relative.startswith("datasets/tfds"):
         assert "tensorflow_datasets" not in roots
     if relative.startswith(("layers/", "models/")):

@@ -123,7 +123,7 @@ def _reconstruct_tab(gr, generator):
         return None if image is None else views.reconstruct(generator, image, label)
 
     for event in _taken(gr, generator, upload, own, image, label):
-        _on(gr, event.then, show, [image, label], shown)
+        _on(gr, event.success, show, [image, label], shown)
     _on(gr, label.change, show, [image, label], shown)
 
 
@@ -155,13 +155,7 @@ def _complete_tab(gr, generator):
         return views.complete(generator, image, known, label, seed, **options.of(values))
 
     for event in _taken(gr, generator, upload, own, image, label):
-        event.then(
-            lambda image: None if image is None else eraser.to_erase(image),
-            image,
-            drawn,
-            api_visibility="private",
-            show_progress="hidden",
-        )
+        event.success(eraser.to_erase, image, drawn, api_visibility="private")
     _on(gr, button.click, show, [image, drawn, label, seed, *options.widgets], shown)
 
 
@@ -216,7 +210,7 @@ def _figures(gr, shown=()):
 
 def _picture(gr):
     """A place for an upload, a button for those who have no picture, and what is taken of both."""
-    upload = gr.File(label="Your picture", file_types=["image"], height=140)
+    upload = gr.UploadButton("Upload a picture", file_types=["image"], variant="primary")
     gr.Markdown(UPLOAD_HELP)
     return upload, gr.Button("Take one of the model's own"), gr.State(None)
 
@@ -225,7 +219,7 @@ def _taken(gr, generator, upload, own, image, label):
     """Events after each of which `image` holds a picture of the model's size."""
 
     def read(path):
-        return None if path is None else read_upload(path, generator.image_shape)
+        return read_upload(path, generator.image_shape)
 
     def draw(label):
         return views.sample(generator, 1, label, secrets.randbits(32))[0].picture
