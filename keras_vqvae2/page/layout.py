@@ -9,8 +9,6 @@ from keras_vqvae2.page.uploads import MOST_BYTES, MOST_PIXELS, read_upload
 
 MOST_IMAGES = 64
 MOST_STEPS = 16
-# Seeds that a browser's numbers hold exactly.
-MOST_SEED = 2**53 - 1
 AT_ONCE, WAITING = 2, 32
 # On a phone the four tabs stand in one row.
 STYLE = """
@@ -196,7 +194,7 @@ def _label(gr, generator):
 
 
 def _seed(gr, label="Seed", value=0):
-    return gr.Number(value, precision=0, minimum=0, maximum=MOST_SEED, label=label)
+    return gr.Number(value, precision=0, label=label)
 
 
 def _figures(gr, shown=()):
@@ -238,7 +236,7 @@ def _on(gr, event, function, inputs, output, pictures=True):
         try:
             result = function(*values)
         except ValueError as error:
-            raise gr.Error(str(error), print_exception=False, title="That will not do") from error
+            raise gr.Error(str(error), print_exception=False) from error
         return figures.figures(result or []) if pictures else result
 
     return event(
