@@ -7,6 +7,8 @@ import numpy as np
 
 from keras_vqvae2 import files
 
+HIDDEN_PIXEL = 160  # grey
+
 # From black over blue, red and orange to yellow: each brighter than the one before, so that it is
 # read in grey, too.
 _HEAT = np.array([(0, 0, 16), (64, 16, 120), (176, 48, 96), (248, 128, 32), (255, 240, 96)])
@@ -139,7 +141,7 @@ def code_grids(codes, codebook):
 
     ```python
     top, bottom = vqvae.encode(images)
-    save("top.png", grid(code_grids(top, vqvae.quantizers[0].embeddings)), scale=16)
+    save("top.png", grid(code_grids(top, vqvae.quantizers[0].codebook)), scale=16)
     ```
     """
     centered = np.asarray(codebook, "float64")
@@ -189,6 +191,40 @@ def heat_map(values, image, most=None):
     return np.rint(0.6 * heat + 0.4 * brightness).astype(np.uint8)
 
 
+def erased(images, known):
+    """Return images with what is not known in grey.
+
+    Args:
+        images: uint8 array `[..., H, W, C]`.
+        known: bool array `[H, W]`.
+
+    Returns:
+        uint8 array of the shape of `images`.
+
+    Example:
+
+    >>> erased(np.zeros((1, 2, 1), np.uint8), np.array([[True, False]])).ravel().tolist()
+    [0, 160]
+    """
+    return np.where(known[:, :, None], images, HIDDEN_PIXEL).astype(np.uint8)
+
+
+def pillow_image(picture):
+    """Return a picture as pillow has it.
+
+    Args:
+        picture: uint8 array `[H, W, C]` with 1, 3 or 4 channels.
+
+    Raises:
+        ValueError: if it has another number of channels.
+    """
+    from PIL import Image
+
+    if picture.shape[-1] not in (1, 3, 4):
+        raise ValueError(f"`picture` must have 1, 3 or 4 channels. Received: shape={picture.shape}")
+    return Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture)
+
+
 def save(path, picture, scale=2):
     """Write a picture as PNG, enlarged without smoothing.
 
@@ -208,9 +244,7 @@ def save(path, picture, scale=2):
     """
     from PIL import Image
 
-    if picture.shape[-1] not in (1, 3, 4):
-        raise ValueError(f"`picture` must have 1, 3 or 4 channels. Received: shape={picture.shape}")
-    image = Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture)
+    image = pillow_image(picture)
     image = image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     files.write(path, image.save)

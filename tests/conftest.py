@@ -1,7 +1,9 @@
 """What all tests share: the backend they run on, and the data that is not part of the project."""
 
+import functools
 import gc
 import os
+import runpy
 import sys
 from pathlib import Path
 
@@ -100,3 +102,29 @@ def class_model():
     tell_images_apart(vqvae)
     prior = HierarchicalPrior.from_vqvae(vqvae, filters=8, num_blocks=1, num_classes=9)
     return ImageGenerator(vqvae, randomize(prior, seed=2))
+
+
+@pytest.fixture
+def run_example(tmp_path, monkeypatch):
+    """Runs a script in a folder of its own, with priors of one block and VQ-VAE-2s without.
+
+    Most of the time of a tiny run goes into tracing the blocks.
+    """
+    from keras_vqvae2 import VQVAE2, HierarchicalPrior
+
+    monkeypatch.chdir(tmp_path)
+    from_vqvae = HierarchicalPrior.from_vqvae
+    monkeypatch.setattr(
+        HierarchicalPrior,
+        "from_vqvae",
+        lambda vqvae, **options: from_vqvae(vqvae, **{**options, "filters": 8, "num_blocks": 1}),
+    )
+    monkeypatch.setattr("keras_vqvae2.VQVAE2", functools.partial(VQVAE2, num_residual_blocks=0))
+
+    examples = Path(__file__).parents[1] / "examples"
+
+    def run(name, *arguments):
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        return runpy.run_path(str(examples / name), run_name="__main__")
+
+    return run

@@ -1,8 +1,5 @@
 """The example scripts run as they are, with the flags that make them small."""
 
-import functools
-import runpy
-import sys
 from pathlib import Path
 
 import keras
@@ -27,28 +24,6 @@ MAX_LINES = {
     "tuning.py": 40,
     "vqvae2_in_one_file.py": 250,
 }
-
-
-@pytest.fixture
-def run_example(tmp_path, monkeypatch):
-    """Runs a script in a folder of its own, with priors of one block and VQ-VAE-2s without.
-
-    Most of the time of a tiny run goes into tracing the blocks.
-    """
-    monkeypatch.chdir(tmp_path)
-    from_vqvae = HierarchicalPrior.from_vqvae
-    monkeypatch.setattr(
-        HierarchicalPrior,
-        "from_vqvae",
-        lambda vqvae, **options: from_vqvae(vqvae, **{**options, "filters": 8, "num_blocks": 1}),
-    )
-    monkeypatch.setattr("keras_vqvae2.VQVAE2", functools.partial(VQVAE2, num_residual_blocks=0))
-
-    def run(name, *arguments):
-        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
-        return runpy.run_path(str(EXAMPLES / name), run_name="__main__")
-
-    return run
 
 
 def test_each_example_is_as_short_as_it_says():

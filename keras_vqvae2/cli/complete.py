@@ -15,7 +15,6 @@ from keras_vqvae2.cli.run import (
 PARTS = ("top", "bottom", "left", "right", "center")
 NUM_IMAGES = 10
 NUM_ATTEMPTS = 4
-HIDDEN_PIXEL = 160  # grey
 
 
 @config_command("complete", "--run-dir runs/photos --hide right")
@@ -65,8 +64,9 @@ def complete(config, hide="bottom"):
             seed = config.seed + attempt
             completed = generator.complete(images, known, labels, seed=seed, callback=update)
         completions.append(completed)
-    hidden = np.where(known[:, :, None], images, HIDDEN_PIXEL)
-    columns = np.stack([hidden, *completions, images], axis=1)  # [B, 6, H, W, C]
+    columns = np.stack(
+        [drawing.erased(images, known), *completions, images], axis=1
+    )  # [B, 6, H, W, C]
     picture = drawing.grid(columns.reshape(-1, *data.image_shape), columns.shape[1])
     config.save()
     save_picture(config.run_dir / "completions.png", picture)

@@ -34,10 +34,7 @@ PRESET = "emoji32"
 )
 @click.option("--port", type=click.IntRange(1, 65535), help="By default a free one from 7860 on.")
 def command(preset, run_dir, host, port):
-    """Serve a page to play with a trained model: samples, walks, reconstructions, completions.
-
-    For example `keras-vqvae2 app --preset fashion_mnist`, then open the address that it says.
-    """
+    """Serve a page to play with a trained model: samples, walks, reconstructions, completions."""
     if preset is not None and run_dir is not None:
         raise ValueError(
             "`preset` and `run_dir` must not be given together. "

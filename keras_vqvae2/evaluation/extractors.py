@@ -11,8 +11,8 @@ from keras_vqvae2.datasets import weights_fingerprint
 from keras_vqvae2.evaluation.classifier import FEATURES
 from keras_vqvae2.files.model_files import load_model
 
-# Classifiers of this project, by `examples/train_classifiers.py`: one of each dataset, and of the
-# emoji a second one, of another architecture and seed.
+# Classifiers of this project, by `examples/train_classifiers.py`: of each dataset one, and a second
+# one of another architecture and seed.
 DATASETS = ("emoji32", "fashion_mnist")
 SECOND = {name: f"{name}_second" for name in DATASETS}
 EMBEDDED = (*DATASETS, *SECOND.values())

@@ -195,9 +195,7 @@ class HierarchicalPrior(Presets, TrainStep, CheckedFit, keras.Model):
         Raises:
             ValueError: if an argument does not fit the prior.
         """
-        codes = self.check_codes(codes)
-        labels = self.check_labels(labels, len(codes[0]))
-        return run_in_chunks(self._log_prob, self.inputs_of(codes, labels), limit=batch_size)
+        return self._of_codes(self._log_prob, codes, labels, batch_size)
 
     def code_nll(self, codes, labels=None, batch_size=64):
         """Return what each code of an image costs: its negative log-likelihood.
@@ -214,9 +212,12 @@ class HierarchicalPrior(Presets, TrainStep, CheckedFit, keras.Model):
         Raises:
             ValueError: if an argument does not fit the prior.
         """
+        return self._of_codes(self._code_nll, codes, labels, batch_size)
+
+    def _of_codes(self, function, codes, labels, batch_size):
         codes = self.check_codes(codes)
         labels = self.check_labels(labels, len(codes[0]))
-        return run_in_chunks(self._code_nll, self.inputs_of(codes, labels), limit=batch_size)
+        return run_in_chunks(function, self.inputs_of(codes, labels), limit=batch_size)
 
     def noise(self, num_samples, seed=None):
         """Return the uniform numbers that `sample` draws the codes of a seed by.

@@ -4,6 +4,8 @@ import base64
 import html
 import io
 
+from keras_vqvae2 import drawing
+
 STYLE = """
 .figures {display: grid; gap: 12px; grid-template-columns: repeat(auto-fill, minmax(120px, 1fr))}
 figure {margin: 0}
@@ -42,8 +44,6 @@ def picture_url(picture):
     Args:
         picture: uint8 array `[H, W, C]`, `C` 1 or 3.
     """
-    from PIL import Image
-
     file = io.BytesIO()
-    Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture).save(file, "PNG")
+    drawing.pillow_image(picture).save(file, "PNG")
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

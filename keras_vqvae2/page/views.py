@@ -10,7 +10,6 @@ from keras_vqvae2 import checks, drawing
 from keras_vqvae2.sampling import noise_walk
 
 ATTEMPTS = 4
-HIDDEN_PIXEL = 160  # grey
 # Whatever is asked for is drawn so many at a time: another number would be compiled once more.
 BATCH = 8
 
@@ -140,10 +139,9 @@ def complete(generator, image, known, label=None, seed=0, **options):
         raise ValueError("Erase a part of the picture first: draw over it.")
     images = np.repeat(np.asarray(image)[None], ATTEMPTS, axis=0)
     completed = generator.complete(images, known, label, seed=seed, **options)
-    left = np.where(known[:, :, None], image, HIDDEN_PIXEL).astype(np.uint8)
     captions = [f"completion {attempt + 1}" for attempt in range(ATTEMPTS)]
     pairs = zip(completed, captions, strict=True)
-    return [View(left, "what is left"), *(View(*pair) for pair in pairs)]
+    return [View(drawing.erased(image, known), "what is left"), *(View(*pair) for pair in pairs)]
 
 
 def _drawn(generator, noise, label, options):

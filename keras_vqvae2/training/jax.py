@@ -5,16 +5,11 @@ import keras
 
 from keras_vqvae2.training.building import SymbolicBuild
 from keras_vqvae2.training.divergence import not_finite
+from keras_vqvae2.training.step import MeasuredStep
 
 
-class TrainStep(SymbolicBuild):
-    """Steps of a model that says how to read a batch and how to run forward.
-
-    The model gives `unpack(data) -> (inputs, sample_weight)`, `compute_outputs(inputs, training)`,
-    `compute_loss` and `update_metrics(inputs, outputs, sample_weight) -> prediction`, none of which
-    knows the backend. The prediction is what calling the model returns, for the metrics of
-    `compile`.
-    """
+class TrainStep(MeasuredStep, SymbolicBuild):
+    """The steps of `MeasuredStep` on JAX."""
 
     def train_step(self, state, data):
         """Follow the gradient of one batch, if finite; return the metrics so far and the state."""
@@ -68,10 +63,7 @@ class TrainStep(SymbolicBuild):
 
     def _update_metrics(self, metrics, loss, inputs, outputs, sample_weight):
         with self._scope(self.metrics_variables, metrics) as scope:
-            batch_size = jax.tree_util.tree_leaves(inputs)[0].shape[0]
-            self._loss_tracker.update_state(loss, sample_weight=batch_size)
-            prediction = self.update_metrics(inputs, outputs, sample_weight)
-            self.compute_metrics(inputs, None, prediction, sample_weight)
+            self._measure(loss, inputs, outputs, sample_weight)
         return _values(scope, self.metrics_variables)
 
     @staticmethod

@@ -3,19 +3,13 @@
 import keras
 import tensorflow as tf
 
-from keras_vqvae2.distribution.replicas import choose, is_multi_worker, num_replicas, run_on_batch
-from keras_vqvae2.losses import global_batch_size
+from keras_vqvae2.distribution.replicas import choose, is_multi_worker, run_on_batch
 from keras_vqvae2.training.divergence import not_finite
+from keras_vqvae2.training.step import MeasuredStep
 
 
-class TrainStep:
-    """Steps of a model that says how to read a batch and how to run forward.
-
-    The model gives `unpack(data) -> (inputs, sample_weight)`, `compute_outputs(inputs, training)`,
-    `compute_loss` and `update_metrics(inputs, outputs, sample_weight) -> prediction`, none of which
-    knows the backend. The prediction is what calling the model returns, for the metrics of
-    `compile`.
-    """
+class TrainStep(MeasuredStep):
+    """The steps of `MeasuredStep` on TensorFlow."""
 
     def train_step(self, data):
         """Follow the gradient of one batch, if it is finite; return the metrics so far."""
@@ -27,7 +21,7 @@ class TrainStep:
             loss = self.compute_loss(inputs, None, outputs, sample_weight, training=True)
             scaled = self.optimizer.scale_loss(loss)  # of float16
         gradients = tape.gradient(scaled, self.trainable_weights)
-        self._update_metrics(loss, inputs, outputs, sample_weight)
+        self._measure(loss, inputs, outputs, sample_weight)
         found = not_finite((inputs, sample_weight), loss, gradients)
         self._follow(gradients, tf.reduce_any(found), state, before)
         self.divergence.skipped.update_state(found)
@@ -38,7 +32,7 @@ class TrainStep:
         inputs, sample_weight = self.unpack(data)
         outputs = self._outputs_of(inputs, training=False)
         loss = self.compute_loss(inputs, None, outputs, sample_weight, training=False)
-        self._update_metrics(loss, inputs, outputs, sample_weight)
+        self._measure(loss, inputs, outputs, sample_weight)
         return self._results()
 
     def make_train_function(self, force=False):
@@ -83,14 +77,6 @@ class TrainStep:
             choose(skip, undo, lambda values: None, (gradients, before))
         else:
             choose(skip, undo, follow, (gradients, before))
-
-    def _update_metrics(self, loss, inputs, outputs, sample_weight):
-        # The loss is a replica's share. Metrics add up over the replicas when an epoch reads them.
-        replicas = num_replicas()
-        batch_size = global_batch_size(tf.nest.flatten(inputs)[0])
-        self._loss_tracker.update_state(loss * replicas, sample_weight=batch_size / replicas)
-        prediction = self.update_metrics(inputs, outputs, sample_weight)
-        self.compute_metrics(inputs, None, prediction, sample_weight)
 
     def _results(self):
         logs = self.get_metrics_result()

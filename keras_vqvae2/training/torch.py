@@ -4,19 +4,13 @@ import keras
 import torch
 
 from keras_vqvae2.distribution.replicas import all_reduce_sum, num_replicas
-from keras_vqvae2.losses import global_batch_size
 from keras_vqvae2.training.building import SymbolicBuild
 from keras_vqvae2.training.divergence import not_finite
+from keras_vqvae2.training.step import MeasuredStep
 
 
-class TrainStep(SymbolicBuild):
-    """Steps of a model that says how to read a batch and how to run forward.
-
-    The model gives `unpack(data) -> (inputs, sample_weight)`, `compute_outputs(inputs, training)`,
-    `compute_loss` and `update_metrics(inputs, outputs, sample_weight) -> prediction`, none of which
-    knows the backend. The prediction is what calling the model returns, for the metrics of
-    `compile`.
-    """
+class TrainStep(MeasuredStep, SymbolicBuild):
+    """The steps of `MeasuredStep` on PyTorch."""
 
     def train_step(self, data):
         """Follow the gradient of one batch, if it is finite; return the metrics so far."""
@@ -32,7 +26,7 @@ class TrainStep(SymbolicBuild):
         gradients = torch.autograd.grad(scaled, weights, allow_unused=True)
         gradients = list(all_reduce_sum(gradients))
         with torch.no_grad():
-            self._update_metrics(loss, inputs, outputs, sample_weight)
+            self._measure(loss, inputs, outputs, sample_weight)
             found = not_finite((inputs, sample_weight), loss, gradients)
             self._follow(gradients, bool(found.any()), state, before)
             self.divergence.skipped.update_state(found)
@@ -43,7 +37,7 @@ class TrainStep(SymbolicBuild):
         inputs, sample_weight = self._unpack(data)
         outputs = self.compute_outputs(inputs, training=False)
         loss = self.compute_loss(inputs, None, outputs, sample_weight, training=False)
-        self._update_metrics(loss, inputs, outputs, sample_weight)
+        self._measure(loss, inputs, outputs, sample_weight)
         return self.get_metrics_result()
 
     def get_metrics_result(self):
@@ -74,14 +68,6 @@ class TrainStep(SymbolicBuild):
         # The optimizer of float16 skips by itself, and then scales less.
         if not skip or isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
             self.optimizer.apply(gradients, self.trainable_weights)
-
-    def _update_metrics(self, loss, inputs, outputs, sample_weight):
-        # The loss is a replica's share.
-        replicas = num_replicas()
-        batch_size = global_batch_size(keras.tree.flatten(inputs)[0])
-        self._loss_tracker.update_state(loss * replicas, sample_weight=batch_size / replicas)
-        prediction = self.update_metrics(inputs, outputs, sample_weight)
-        self.compute_metrics(inputs, None, prediction, sample_weight)
 
 
 def _on_device(leaf):

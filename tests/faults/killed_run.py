@@ -110,12 +110,14 @@ def files_in(folder):
     """What lies in the folders of the stages, with the time and size of each."""
     found = set()
     for stage in STAGES:
-        for file in (folder / stage).rglob("*"):
-            try:
-                status = file.lstat()
-            except FileNotFoundError:  # moved to its place meanwhile
-                continue
-            found.add((str(file), status.st_mtime_ns, status.st_size))
+        # Which passes over a folder that is moved to its place meanwhile.
+        for parent, _, names in os.walk(folder / stage):
+            for file in (os.path.join(parent, name) for name in names):
+                try:
+                    status = os.lstat(file)
+                except FileNotFoundError:
+                    continue
+                found.add((file, status.st_mtime_ns, status.st_size))
     return found
 
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from keras_vqvae2 import drawing, page
-from keras_vqvae2.page import views
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +70,7 @@ def test_a_part_is_completed_four_ways(class_model, image):
     shown = page.complete(class_model, image, known, 2, seed=7, temperature=1.5)
     left, *completed = pictures(shown)
     np.testing.assert_array_equal(left[:8], image[:8])
-    assert (left[8:] == views.HIDDEN_PIXEL).all()
+    assert (left[8:] == drawing.HIDDEN_PIXEL).all()
     expected = class_model.complete(
         np.repeat(image[None], 4, axis=0), known, 2, seed=7, temperature=1.5
     )

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from listed_batches import ListedBatches as Batches
 
 from keras_vqvae2.models import VQVAE2, HierarchicalPrior
 from keras_vqvae2.training import CheckedFit, TrainStep
@@ -14,20 +15,6 @@ BATCH_SIZE = 4
 RNG = np.random.default_rng(0)
 IMAGES = RNG.uniform(0, 255, (5, BATCH_SIZE, 8, 8, 1)).astype("float32")
 CODES = [RNG.integers(0, 8, (5, BATCH_SIZE, side, side)) for side in (1, 2)]
-
-
-class Batches(keras.utils.PyDataset):
-    """Batches as they are: arrays would be checked as a whole before training."""
-
-    def __init__(self, batches):
-        super().__init__()
-        self.batches = batches
-
-    def __len__(self):
-        return len(self.batches)
-
-    def __getitem__(self, index):
-        return self.batches[index]
 
 
 def image_batches(bad=()):

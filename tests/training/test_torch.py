@@ -1,15 +1,12 @@
 """What is PyTorch's own: its loaders, loops of one's own, and no waiting for the device."""
 
 import functools
-import runpy
-import sys
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
-from keras_vqvae2 import VQVAE2, HierarchicalPrior, PixelCNN
+from keras_vqvae2 import VQVAE2, PixelCNN
 
 if keras.backend.backend() != "torch":
     pytest.skip("needs the PyTorch backend", allow_module_level=True)
@@ -18,7 +15,6 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader, TensorDataset
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
 IMAGES = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 1), "uint8")
 
 
@@ -28,30 +24,18 @@ def vqvae(**options):
 
 
 @pytest.fixture
-def run_example(tmp_path, monkeypatch):
-    """Runs a script in a folder of its own, with tiny models."""
-    monkeypatch.chdir(tmp_path)
-    from_vqvae = HierarchicalPrior.from_vqvae
-    monkeypatch.setattr(
-        HierarchicalPrior,
-        "from_vqvae",
-        lambda vqvae, **options: from_vqvae(vqvae, **{**options, "filters": 8, "num_blocks": 1}),
-    )
+def run_tiny(run_example, monkeypatch):
+    """As `run_example`, with VQ-VAE-2s of few channels."""
 
     def small(filters, **options):
         return VQVAE2(filters=8, num_residual_blocks=0, **options)
 
     monkeypatch.setattr("keras_vqvae2.VQVAE2", small)
-
-    def run(name, *arguments):
-        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
-        return runpy.run_path(str(EXAMPLES / name), run_name="__main__")
-
-    return run
+    return run_example
 
 
-def test_a_loader_is_data_for_both_stages(run_example, tmp_path):
-    result = run_example("torch_data_loader.py", 2, 70)
+def test_a_loader_is_data_for_both_stages(run_tiny, tmp_path):
+    result = run_tiny("torch_data_loader.py", 2, 70)
     history = result["vqvae"].history.history
     assert {"loss", "val_loss", "top_usage"} <= history.keys()
     assert history["loss"][1] < history["loss"][0]
@@ -60,8 +44,8 @@ def test_a_loader_is_data_for_both_stages(run_example, tmp_path):
     assert model.generate(2, seed=0).shape == (2, 32, 32, 3)
 
 
-def test_a_loop_of_ones_own_trains_both_stages(run_example, tmp_path):
-    result = run_example("torch_loop.py", 3, 70)
+def test_a_loop_of_ones_own_trains_both_stages(run_tiny, tmp_path):
+    result = run_tiny("torch_loop.py", 3, 70)
     for losses in (result["losses"], result["prior_losses"]):
         assert losses[-1] < losses[0]
     assert all(float(quantizer.maturity) > 0 for quantizer in result["vqvae"].quantizers)
