@@ -4,7 +4,8 @@
     python examples/train_presets.py fashion_mnist --data-dir fashion-mnist
 
 A prior trained without `label_dropout` can't be guided. Here it goes on from its weights, with one
-more embedding, of "no class", which starts as the mean of the classes'. The codes stay as they are;
+more embedding, of "no class", which starts as the mean of the classes', if it has none. The codes
+stay as they are;
 the decoder learns on with a tenth of them replaced by near neighbours. The second command finds
 both stages trained, draws, scores and embeds them. A killed call goes on where it was.
 """
@@ -23,8 +24,12 @@ parser.add_argument("--start", help="model to go on from; by default the preset"
 parser.add_argument("--data-dir", type=Path, help="folder of Fashion-MNIST's files")
 parser.add_argument("--runs", type=Path, default=Path("runs/presets"), help="folder of the runs")
 parser.add_argument("--decoder-epochs", type=int, default=4)
+parser.add_argument("--decoder-rate", type=float, default=5e-4, help="learning rate at first")
 parser.add_argument("--prior-epochs", type=int, default=1)
+parser.add_argument("--prior-rate", type=float, default=5e-4, help="learning rate at first")
+parser.add_argument("--dropout", type=float, nargs="+", help="of each level; else as before")
 parser.add_argument("--passes", type=int, default=2)
+parser.add_argument("--flip", action="store_true", help="mirror half of the images")
 parser.add_argument("--batch-size", type=int, default=128)
 parser.add_argument("--limit", type=int, help="images of each split, for a try")
 arguments = parser.parse_args()
@@ -63,22 +68,26 @@ else:
     vqvae.fix_codes(replaced=0.1)
     vqvae.compile()
     print("before:", vqvae.evaluate(batches["validation"], verbose=0, return_dict=True))
-    learn_on(vqvae, *batches.values(), arguments.decoder_epochs, 5e-4, run / "vqvae2" / "decoder")
+    folder, rate = run / "vqvae2" / "decoder", arguments.decoder_rate
+    learn_on(vqvae, *batches.values(), arguments.decoder_epochs, rate, folder)
     vqvae.fix_codes(False)
     vqvae.save(vqvae_file)
 
 for split, images in data.items():
-    passes = {"passes": arguments.passes, "noise": 6.0, "seed": 1} if split == "train" else {}
-    kv.extract_codes(vqvae, images, run / "codes" / split, **passes)
+    passes = {"passes": arguments.passes, "flip": arguments.flip, "noise": 6.0, "seed": 1}
+    options = passes if split == "train" else {}
+    kv.extract_codes(vqvae, images, run / "codes" / split, **options)
 codes = {
     split: kv.CodeBatches(
         run / "codes" / split, arguments.batch_size, shuffle=split == "train", seed=0, vqvae=vqvae
     )
     for split in data
 }
+old_levels = preset.prior.level_priors
+dropouts = arguments.dropout or [prior.dropout for prior in old_levels]
 levels = [
-    type(prior).from_config({**prior.get_config(), "label_dropout": 0.1})
-    for prior in preset.prior.level_priors
+    type(prior).from_config({**prior.get_config(), "label_dropout": 0.1, "dropout": dropout})
+    for prior, dropout in zip(old_levels, dropouts, strict=True)
 ]
 prior = kv.HierarchicalPrior(levels, data["train"].label_names)
 for old, new in zip(preset.prior.trainable_variables, prior.trainable_variables, strict=True):
@@ -86,5 +95,5 @@ for old, new in zip(preset.prior.trainable_variables, prior.trainable_variables,
     if old.shape != new.shape:  # the labels' embeddings
         weights = np.concatenate([weights, weights.mean(0, keepdims=True)])
     new.assign(weights)
-learn_on(prior, *codes.values(), arguments.prior_epochs, 5e-4, run / "prior")
+learn_on(prior, *codes.values(), arguments.prior_epochs, arguments.prior_rate, run / "prior")
 prior.save(prior_file)

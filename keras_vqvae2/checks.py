@@ -79,6 +79,13 @@ def number(name, value, rule, holds):
     return value
 
 
+def instance(name, value, kind):
+    """Return `value` if it is an instance of a class, or raise a ValueError that names both."""
+    if not isinstance(value, kind):
+        raise ValueError(f"`{name}` must be a {kind.__name__}. Received: {name}={value!r}")
+    return value
+
+
 def options(name, value):
     """Return a dictionary of keyword arguments, empty for None, or raise a ValueError."""
     if not isinstance(value, (dict, type(None))):

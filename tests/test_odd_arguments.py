@@ -7,17 +7,22 @@ arguments by their names, which mean the same everywhere: what is new is tried w
 import functools
 import inspect
 import re
+import tempfile
 import warnings
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 import keras_vqvae2 as kv
 
-MODULES = (kv.layers, kv.metrics, kv.models, kv.callbacks, kv.datasets)
+MODULES = (
+    *(kv.layers, kv.metrics, kv.models, kv.callbacks, kv.datasets, kv.evaluation, kv.tuning),
+)
 # Of tensors in a graph, and what Keras or KerasTuner calls.
 INNER = re.compile(
     r"call|build|compute_.*|get_config|from_config|step|init_cache|row|start_row|condition_map"
@@ -29,6 +34,10 @@ INNER = re.compile(
 
 def images(count=4):
     return np.random.default_rng(0).integers(0, 256, (count, 8, 8, 3), dtype="uint8")
+
+
+def data():
+    return kv.ImageData.from_arrays(images(), np.arange(4) % 3, label_names=("a", "b", "c"))
 
 
 @functools.cache
@@ -43,6 +52,12 @@ def prior():
 
 
 @functools.cache
+def guided():
+    options = {"filters": 4, "num_blocks": 1, "num_classes": 3, "label_dropout": 0.1}
+    return kv.ImageGenerator(vqvae(), kv.HierarchicalPrior.from_vqvae(vqvae(), **options))
+
+
+@functools.cache
 def classifier():
     return kv.evaluation.build_classifier((8, 8, 3), 3, filters=2, features=4)
 
@@ -50,6 +65,62 @@ def classifier():
 @functools.cache
 def levels():
     return tuple(np.zeros((4, *shape), "int32") for shape in vqvae().code_shapes)
+
+
+@functools.cache
+def folder():
+    return tempfile.TemporaryDirectory()
+
+
+@functools.cache
+def pictures():
+    path = Path(folder().name, "pictures")
+    for split in ("train", "validation"):
+        (path / split).mkdir(parents=True)
+        for number, image in enumerate(images()):
+            Image.fromarray(image).save(path / split / f"{number}.png")
+    return path
+
+
+@functools.cache
+def code_batches():
+    path = Path(folder().name, "codes")
+    kv.extract_codes(vqvae(), data(), path)
+    return kv.CodeBatches(path, 4)
+
+
+@functools.cache
+def compiled():
+    model = guided()
+    model.vqvae.compile()
+    model.prior.compile()
+    return model
+
+
+def report():
+    measured = {"validation": 1.0}
+    level = {"bits_per_code": measured, "code_shape": (2, 2)}
+    return {"levels": {"top": level}, "reconstruction": {"validation": {"mse": 0.1}}}
+
+
+@functools.cache
+def trials():
+    record = kv.tuning.TrialRecord("0", "COMPLETED", 0.5, 1, {"filters": 4})
+    return [record, kv.tuning.TrialRecord("1", "FAILED", None, None, {"filters": 8})]
+
+
+@functools.wraps(kv.extract_codes)
+def extract_codes(vqvae, data, directory, **options):
+    """Into a folder of its own each time."""
+    with tempfile.TemporaryDirectory() as path:
+        kv.extract_codes(vqvae, data, path, **options)
+
+
+@functools.wraps(kv.tuning.make_tuner)
+def make_tuner(hypermodel, directory, **options):
+    """In a folder of its own each time."""
+    with tempfile.TemporaryDirectory() as path:
+        kv.tuning.make_tuner(hypermodel, path, **options)
 
 
 def features(seed):
@@ -62,6 +133,11 @@ VALUES = {
     "candidates": lambda: 1,
     "classifier": classifier,
     "code_shape": lambda: (2, 2),
+    "evaluate.codes": lambda: {"train": code_batches()},
+    "evaluate.images": lambda: {"train": kv.ImageBatches(data(), 4)},
+    "evaluate.priors": lambda: compiled().prior,
+    "evaluate.vqvae": lambda: compiled().vqvae,
+    "headline_scores.report": report,
     "code_shapes": lambda: vqvae().code_shapes,
     "codes": levels,
     "data": images,
@@ -100,6 +176,16 @@ VALUES = {
     "rows": lambda: np.array([0]),
     "share": lambda: 0.5,
     "vqvae": vqvae,
+    "batches": code_batches,
+    "dataset": lambda: None,
+    "extractor": lambda: kv.evaluation.FeatureExtractor("a", classifier(), classifier()),
+    "hypermodel": lambda: kv.tuning.HyperVQVAE2((8, 8, 3)),
+    "objective": lambda: kv.tuning.HyperVQVAE2((8, 8, 3)).objective(),
+    "draw_trials.path": lambda: str(Path(folder().name, "trials.png")),
+    "records": trials,
+    "report": lambda: None,
+    "class_likelihood.model": guided,
+    "CodeBatches.directory": lambda: code_batches().directory,
     "CodebookUsage.num_embeddings": lambda: 4,
     "FeatureExtractor.model": classifier,
     "FeatureExtractor.name": lambda: "a",
@@ -110,7 +196,8 @@ VALUES = {
     "PixelCNN.labels": lambda: np.arange(4) % 3,
     "TwoStreamGatedBlock.filters": lambda: 4,
     "from_arrays.name": lambda: "a",
-    "load.name": lambda: "emoji32",
+    "load.name": lambda: str(pictures()),
+    "make_tuner.objective": lambda: None,
     "nearest.features": lambda: features(0),
 }
 
@@ -119,12 +206,16 @@ VALUES = {
 THEIRS = re.compile(
     r"name|dtype|seed|.*_initializer|use_bias|ends_vertical|shuffle|drop_remainder|with_labels|flip"
     r"|fixed|cached|writes|interrupted|callback|callbacks|score_fn|decode|items|vqvae|prior|model"
-    r"|rows|start|stop|split|places|directory|log_dir"
+    r"|rows|start|stop|split|places|directory|log_dir|path"
 )
 # What an argument is called once it is taken apart.
 ALSO = {"data": "images", "label_names": "labels"}
-# What looks for data sets or writes them, and a record of what was written.
-LONG = {"load", "extract_codes", "CodeBatches", "CodeManifest"}
+# Records and an error, which others make; what others derive from; a network that is learned, or
+# judged by such.
+LEFT_OUT = {
+    *("CodeManifest", "LevelUsage", "TrialRecord", "SearchFailed", "GuardedHyperModel"),
+    *("train_classifier", "score_samples", "load_extractor"),
+}
 # Examples of each argument, where each takes long.
 COUNTS = dict.fromkeys(("VQVAE2", "PixelCNN", "HierarchicalPrior", "ImageGenerator"), 4)
 ODD = st.one_of(
@@ -195,8 +286,8 @@ CALLS = {
     name: value
     for module in MODULES
     for name, value in public(module)
-    if name not in LONG and not (inspect.isroutine(value) and INNER.fullmatch(name))
-}
+    if name not in LEFT_OUT and not (inspect.isroutine(value) and INNER.fullmatch(name))
+} | {"extract_codes": extract_codes, "make_tuner": make_tuner, "load": kv.datasets.load}
 # Layers have their methods for the graphs of models, of tensors.
 METHODS_OF = [
     name

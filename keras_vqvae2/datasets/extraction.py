@@ -97,7 +97,9 @@ def extract_codes(
         label_names=data.label_names,
     )
     directory = Path(directory)
-    index, count = part
+    index, count = _checked_part(part)
+    if not (progress is None or callable(progress)):
+        raise ValueError(f"`progress` must be callable or None. Received: progress={progress!r}")
     _begin(manifest, directory, vqvae, index)
 
     def report(done):
@@ -113,6 +115,16 @@ def extract_codes(
         manifest = dataclasses.replace(manifest, complete=True)
         manifest.save(directory, index)
     return manifest
+
+
+def _checked_part(part):
+    if isinstance(part, (tuple, list)) and len(part) == 2:
+        index, count = part
+        if checks.non_negative_int("part", index) < checks.positive_int("part", count):
+            return index, count
+    raise ValueError(
+        f"`part` must be `(index, count)`, 0 <= index < count. Received: part={part!r}"
+    )
 
 
 def augmentation_of_passes(passes=1, flip=False, shift=0, noise=0.0, seed=0):

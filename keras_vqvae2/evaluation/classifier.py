@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from keras_vqvae2 import checks
 from keras_vqvae2.datasets import ImageBatches, ImageData
 
 FEATURES = "features"  # name of the last hidden layer
@@ -23,13 +24,15 @@ def build_classifier(image_shape, num_classes, filters=32, features=128, dropout
     Returns:
         `keras.Model` of images `[B, H, W, C]`, pixels in [0, 255], to logits `[B, num_classes]`.
 
+    Raises:
+        ValueError: if an argument is out of its range.
+
     Example:
 
     >>> build_classifier((32, 32, 1), 10).output_shape
     (None, 10)
     """
-    images = keras.Input(image_shape, name="images")
-    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(images)
+    images, x = _scaled(image_shape, filters)
     for level in range(3):
         x = keras.layers.Conv2D(filters * 2**level, 3, strides=2, padding="same")(x)
         x = keras.layers.ReLU()(x)
@@ -53,13 +56,15 @@ def build_second_classifier(image_shape, num_classes, filters=16, features=128, 
     Returns:
         `keras.Model` of images `[B, H, W, C]`, pixels in [0, 255], to logits `[B, num_classes]`.
 
+    Raises:
+        ValueError: if an argument is out of its range.
+
     Example:
 
     >>> build_second_classifier((32, 32, 1), 10).output_shape
     (None, 10)
     """
-    images = keras.Input(image_shape, name="images")
-    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(images)
+    images, x = _scaled(image_shape, filters, least=8)
     for level in range(3):
         for _ in range(2):
             x = keras.layers.Conv2D(filters * 2**level, 3, padding="same", use_bias=False)(x)
@@ -69,8 +74,24 @@ def build_second_classifier(image_shape, num_classes, filters=16, features=128, 
     return _classifier(images, x, num_classes, features, dropout)
 
 
+def _scaled(image_shape, filters, least=1):
+    """The input of images, and what scales it to [-1, 1]."""
+    shape = checks.sizes("image_shape", image_shape, "HWC")
+    if min(shape[:2]) < least:
+        raise ValueError(
+            f"`image_shape` must be of at least {least}x{least} pixels. "
+            f"Received: image_shape={image_shape}"
+        )
+    checks.positive_int("filters", filters)
+    images = keras.Input(shape, name="images")
+    return images, keras.layers.Rescaling(1 / 127.5, offset=-1.0)(images)
+
+
 def _classifier(images, x, num_classes, features, dropout):
     """The model of images to logits, by a hidden layer on `x`, what convolutions made of them."""
+    num_classes = checks.positive_int("num_classes", num_classes)
+    features = checks.positive_int("features", features)
+    dropout = checks.fraction("dropout", dropout)
     x = keras.layers.Dropout(dropout)(x)
     x = keras.layers.Dense(features, activation="relu", name=FEATURES)(x)
     x = keras.layers.Dropout(dropout)(x)
@@ -136,11 +157,17 @@ def accuracy(classifier, images, labels):
     Returns:
         Float in [0, 1].
 
+    Raises:
+        ValueError: if images or labels are not the classifier's.
+
     Example:
 
     ```python
     accuracy(classifier, samples, labels)
     ```
     """
-    logits = classifier.predict(np.asarray(images), batch_size=256, verbose=0)
-    return float(np.mean(logits.argmax(axis=-1) == np.asarray(labels)))
+    checks.instance("classifier", classifier, keras.Model)
+    images = checks.images(images, classifier.input_shape[1:])
+    labels = checks.labels(labels, classifier.output_shape[-1], len(images))
+    logits = classifier.predict(images, batch_size=256, verbose=0)
+    return float(np.mean(logits.argmax(axis=-1) == labels))

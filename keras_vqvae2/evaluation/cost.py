@@ -4,6 +4,7 @@ import math
 
 import keras
 
+from keras_vqvae2 import checks
 from keras_vqvae2.layers import VectorQuantizer
 
 FLOAT_BYTES = 4
@@ -35,6 +36,7 @@ def training_bytes(model, batch_size):
     training_bytes(VQVAE2((32, 32, 3)), batch_size=128) / 2**30
     ```
     """
+    batch_size = checks.positive_int("batch_size", batch_size)
     values = sum(_values(layer) for layer in _leaves(model))
     trainable = _count(model.trainable_variables)
     constant = _count(model.non_trainable_variables)
@@ -78,11 +80,12 @@ def training_flops(model, batch_size):
     training_flops(VQVAE2((32, 32, 3)), batch_size=128) / 1e12
     ```
     """
-    return PASSES_OF_A_STEP * batch_size * forward_flops(model)
+    return PASSES_OF_A_STEP * checks.positive_int("batch_size", batch_size) * forward_flops(model)
 
 
 def _leaves(model):
     """The layers of a model that hold no layers: the others make next to nothing of their own."""
+    checks.instance("model", model, keras.Layer)
     layers = model._flatten_layers(include_self=False)
     return [layer for layer in layers if not list(layer._flatten_layers(include_self=False))]
 

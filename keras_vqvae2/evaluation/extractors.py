@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_vqvae2 import checks
 from keras_vqvae2.datasets import weights_fingerprint
 from keras_vqvae2.evaluation.classifier import FEATURES
 from keras_vqvae2.files.model_files import load_model
@@ -60,7 +61,13 @@ class FeatureExtractor:
 
         Returns:
             float32 array `[N, F]`.
+
+        Raises:
+            ValueError: if the images have another rank, or pixels out of that range.
         """
+        size = np.shape(images)[1:]
+        images = checks.images(images, size if len(size) == 3 else ("H", "W", "C"))
+        batch_size = checks.positive_int("batch_size", batch_size)
         shape = self.model.input_shape[1:]
         parts = [
             np.asarray(self.model.predict_on_batch(_fit(images[start : start + batch_size], shape)))

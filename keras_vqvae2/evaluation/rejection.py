@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_vqvae2 import checks
+from keras_vqvae2.models import ImageGenerator
 
 
 def class_recognition(classifier):
@@ -17,6 +18,9 @@ def class_recognition(classifier):
         Callable `(images [B, H, W, C], labels [B]) -> [B]`, the logarithm of the probability of the
         class, for `generate(candidates=4, score_fn=...)`.
 
+    Raises:
+        ValueError: if the classifier is no model.
+
     Reference:
         Razavi et al. 2019, "Generating Diverse High-Fidelity Images with VQ-VAE-2", section 3.3,
         rejects samples by a classifier.
@@ -28,6 +32,7 @@ def class_recognition(classifier):
     model.generate(64, labels="face", seed=0, candidates=4, score_fn=score_fn)
     ```
     """
+    checks.instance("classifier", classifier, keras.Model)
 
     def score(images, labels):
         logits = classifier.predict(np.asarray(images), batch_size=256, verbose=0)
@@ -60,7 +65,7 @@ def class_likelihood(model):
     model.generate(64, labels="face", seed=0, candidates=2, score_fn=score_fn)
     ```
     """
-    if not model.prior.labels_optional:
+    if not checks.instance("model", model, ImageGenerator).prior.labels_optional:
         raise ValueError(
             "`model` must have a prior by class, trained with `label_dropout`: its codes are "
             f"scored without a class too. Received: num_classes={model.num_classes}"

@@ -3,9 +3,11 @@
 import dataclasses
 import math
 
+import keras
 import numpy as np
 from skimage.metrics import structural_similarity
 
+from keras_vqvae2 import checks
 from keras_vqvae2.metrics import CodebookUsage, Perplexity
 
 LIKELIHOOD_NOTE = (
@@ -69,6 +71,8 @@ def level_usage(batches):
     top.perplexity
     ```
     """
+    if not hasattr(batches, "manifest"):
+        raise ValueError(f"`batches` must be `CodeBatches`. Received: batches={batches!r}")
     metrics = [(CodebookUsage(size), Perplexity(size)) for size in batches.num_embeddings]
     for index in range(len(batches)):
         for codes, level_metrics in zip(batches[index][0], metrics, strict=True):
@@ -111,6 +115,9 @@ def evaluate(vqvae, priors, images, codes):
           negative log-likelihood of the images themselves;
         - `"note"`: what the bits are the likelihood of.
 
+    Raises:
+        ValueError: if there is no split, or the codes are of others.
+
     Example:
 
     ```python
@@ -118,6 +125,14 @@ def evaluate(vqvae, priors, images, codes):
     report["levels"]["top"]["bits_per_code"]["validation"]
     ```
     """
+    checks.instance("vqvae", vqvae, keras.Model)
+    checks.instance("priors", priors, keras.Model)
+    if not checks.options("images", images):
+        raise ValueError(f"`images` must hold at least one split. Received: images={images!r}")
+    if set(checks.options("codes", codes)) != set(images):
+        raise ValueError(
+            f"`codes` must be of the splits of `images`, {list(images)}. Received: codes={codes!r}"
+        )
     reconstruction, bits, bits_per_dimension, image_bits = {}, {}, {}, {}
     for split in images:
         logs = vqvae.evaluate(images[split], return_dict=True, verbose=0)
@@ -279,12 +294,20 @@ def headline_scores(report):
     Returns:
         Dictionary from sentences to numbers, of validation images and of samples.
 
+    Raises:
+        ValueError: if it is no such dict.
+
     Example:
 
     ```python
     model.save_to_preset("mine", dataset="emoji32", scores=headline_scores(report))
     ```
     """
+    if not {"levels", "reconstruction"} <= set(checks.options("report", report)):
+        raise ValueError(
+            "`report` must be what `evaluate` returns or `report.json` holds. "
+            f"Received: report={report!r}"
+        )
     levels = report["levels"].values()
     scores = {
         "reconstruction MSE, pixels on [-1, 1]": report["reconstruction"]["validation"]["mse"],

@@ -25,12 +25,13 @@ def nyquist_ratio(images):
     >>> 0.8 < nyquist_ratio(noise) < 1.25
     True
     """
-    images = np.asarray(images, "float64")
-    height, width = images.shape[1:3] if images.ndim == 4 else (0, 0)
+    images = np.asarray(images)
+    numbers = np.issubdtype(images.dtype, np.number)
+    height, width = images.shape[1:3] if images.ndim == 4 and numbers else (0, 0)
     if height < 4 or width < 4 or height % 2 or width % 2 or len(images) == 0:
         raise ValueError(
-            "`images` must have the shape [N, H, W, C], with H and W even and at least 4. "
-            f"Received: shape={images.shape}"
+            "`images` must be numbers [N, H, W, C], with H and W even and at least 4. "
+            f"Received: dtype={images.dtype}, shape={images.shape}"
         )
 
     power = [_power(images, height // 2 - below, width // 2 - below) for below in (0, 1)]

@@ -6,6 +6,7 @@ import math
 import keras
 import keras_tuner
 
+from keras_vqvae2 import checks
 from keras_vqvae2.evaluation.cost import training_bytes
 
 
@@ -32,8 +33,8 @@ class GuardedHyperModel(keras_tuner.HyperModel, abc.ABC):
 
     def __init__(self, *, max_parameters=None, max_memory=None, seed=None, **kwargs):
         for name, value in (("max_parameters", max_parameters), ("max_memory", max_memory)):
-            if value is not None and not value > 0:
-                raise ValueError(f"`{name}` must be positive. Received: {name}={value}")
+            if value is not None:
+                checks.number(name, value, "be positive", lambda x: x > 0)
         super().__init__(**kwargs)
         self.max_parameters = max_parameters
         self.max_memory = max_memory
@@ -65,10 +66,9 @@ class GuardedHyperModel(keras_tuner.HyperModel, abc.ABC):
         Raises:
             ValueError: if the name is not known.
         """
-        name = name or next(iter(self.objectives))
-        if name not in self.objectives:
-            known = ", ".join(self.objectives)
-            raise ValueError(f"`objective` must be one of {known}. Received: objective={name!r}")
+        if name is None:
+            name = next(iter(self.objectives))
+        checks.one_of("objective", name, self.objectives)
         return keras_tuner.Objective(name, self.objectives[name])
 
     @abc.abstractmethod

@@ -2,6 +2,7 @@
 
 import math
 
+from keras_vqvae2 import checks
 from keras_vqvae2.datasets import CodeBatches
 from keras_vqvae2.models import HierarchicalPrior, PixelCNN
 from keras_vqvae2.tuning.guarded import GuardedHyperModel
@@ -10,10 +11,11 @@ from keras_vqvae2.tuning.guarded import GuardedHyperModel
 class _HyperPrior(GuardedHyperModel):
     """What is searched of a PixelCNN, whichever grids it stands over."""
 
-    def __init__(self, num_codes, image_shape=None, **kwargs):
+    def __init__(self, num_codes, num_classes, image_shape=None, **kwargs):
         super().__init__(**kwargs)
         self.num_codes = num_codes
-        self.image_shape = image_shape
+        self.num_classes = _optional(checks.positive_int, "num_classes", num_classes)
+        self.image_shape = _optional(checks.sizes, "image_shape", image_shape, "HWC")
 
     @property
     def objectives(self):
@@ -63,6 +65,11 @@ class _HyperPrior(GuardedHyperModel):
         return {"val_bits_per_dim": bits / math.prod(self.image_shape)}
 
 
+def _optional(check, name, value, *rule):
+    """The value, checked unless it is None."""
+    return None if value is None else check(name, value, *rule)
+
+
 class HyperPixelCNN(_HyperPrior):
     """A search space of `PixelCNN`s over one grid of codes, and of how they are trained.
 
@@ -89,7 +96,7 @@ class HyperPixelCNN(_HyperPrior):
         **kwargs: of `GuardedHyperModel`.
 
     Raises:
-        ValueError: if a ceiling is not positive.
+        ValueError: if an argument is out of its range.
 
     Example:
 
@@ -110,12 +117,13 @@ class HyperPixelCNN(_HyperPrior):
         context_num_embeddings=None,
         **kwargs,
     ):
-        super().__init__(math.prod(code_shape), **kwargs)
-        self.code_shape = code_shape
-        self.num_embeddings = num_embeddings
-        self.context_shape = context_shape
-        self.context_num_embeddings = context_num_embeddings
-        self.num_classes = num_classes
+        self.code_shape = checks.sizes("code_shape", code_shape, "HW")
+        super().__init__(math.prod(self.code_shape), num_classes, **kwargs)
+        self.num_embeddings = checks.positive_int("num_embeddings", num_embeddings)
+        self.context_shape = _optional(checks.sizes, "context_shape", context_shape, "HW")
+        self.context_num_embeddings = _optional(
+            checks.positive_int, "context_num_embeddings", context_num_embeddings
+        )
 
     def make_model(self, architecture):
         """Return the `PixelCNN` of a dictionary of arguments, not compiled."""
@@ -144,7 +152,7 @@ class HyperHierarchicalPrior(_HyperPrior):
         **kwargs: `image_shape` as of `HyperPixelCNN`, and those of `GuardedHyperModel`.
 
     Raises:
-        ValueError: if a ceiling is not positive.
+        ValueError: if an argument is out of its range.
 
     Example:
 
@@ -156,10 +164,15 @@ class HyperHierarchicalPrior(_HyperPrior):
     """
 
     def __init__(self, code_shapes, num_embeddings, num_classes=None, **kwargs):
-        super().__init__(sum(math.prod(shape) for shape in code_shapes), **kwargs)
-        self.code_shapes = code_shapes
+        if not isinstance(code_shapes, (tuple, list)) or not code_shapes:
+            raise ValueError(
+                f"`code_shapes` must be one grid a level. Received: code_shapes={code_shapes!r}"
+            )
+        self.code_shapes = tuple(checks.sizes("code_shapes", grid, "HW") for grid in code_shapes)
+        super().__init__(sum(map(math.prod, self.code_shapes)), num_classes, **kwargs)
+        for size in checks.per_level("num_embeddings", num_embeddings, len(code_shapes)):
+            checks.positive_int("num_embeddings", size)
         self.num_embeddings = num_embeddings
-        self.num_classes = num_classes
 
     def make_model(self, architecture):
         """Return the `HierarchicalPrior` of a dictionary of arguments, not compiled."""

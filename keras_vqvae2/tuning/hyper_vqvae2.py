@@ -4,6 +4,7 @@ import math
 
 import keras_tuner
 
+from keras_vqvae2 import checks
 from keras_vqvae2.datasets import ImageBatches
 from keras_vqvae2.evaluation.report import LevelUsage
 from keras_vqvae2.models import VQVAE2
@@ -46,7 +47,7 @@ class HyperVQVAE2(GuardedHyperModel):
         **kwargs: of `GuardedHyperModel`.
 
     Raises:
-        ValueError: if `tradeoff` is negative, or a ceiling not positive.
+        ValueError: if an argument is out of its range.
 
     Example:
 
@@ -60,13 +61,11 @@ class HyperVQVAE2(GuardedHyperModel):
     """
 
     def __init__(self, image_shape, *, num_levels=2, collapse_epochs=5, tradeoff=0.1, **kwargs):
-        if not tradeoff >= 0:
-            raise ValueError(f"`tradeoff` must be at least 0. Received: tradeoff={tradeoff}")
         super().__init__(**kwargs)
-        self.image_shape = tuple(image_shape)
-        self.num_levels = num_levels
-        self.collapse_epochs = collapse_epochs
-        self.tradeoff = tradeoff
+        self.image_shape = checks.sizes("image_shape", image_shape, "HWC")
+        self.num_levels = checks.positive_int("num_levels", num_levels)
+        self.collapse_epochs = checks.non_negative_int("collapse_epochs", collapse_epochs)
+        self.tradeoff = checks.number("tradeoff", tradeoff, "be at least 0", lambda x: x >= 0)
 
     @property
     def objectives(self):

@@ -10,6 +10,7 @@ from pathlib import Path
 import keras_tuner
 
 from keras_vqvae2 import checks, files
+from keras_vqvae2.tuning.guarded import GuardedHyperModel
 from keras_vqvae2.tuning.trials import OUTCOME_FILE, read_trial
 
 # By which Hyperband divides the trials from round to round.
@@ -84,21 +85,23 @@ def make_tuner(
     best = tuner.get_best_models()[0]
     ```
     """
-    if tuner not in TUNERS:
-        raise ValueError(f"`tuner` must be one of {', '.join(TUNERS)}. Received: tuner={tuner!r}")
+    checks.instance("hypermodel", hypermodel, GuardedHyperModel)
+    checks.one_of("tuner", tuner, TUNERS)
     if trials is not None and total_epochs is not None:
         raise ValueError(
             "`trials` and `total_epochs` exclude each other. "
             f"Received: trials={trials}, total_epochs={total_epochs}"
         )
     for name, value in (("trials", trials), ("epochs", epochs), ("total_epochs", total_epochs)):
-        if value is not None and value < 1:
-            raise ValueError(f"`{name}` must be at least 1. Received: {name}={value}")
+        if value is not None:
+            checks.positive_int(name, value)
+    if not (report is None or callable(report)):
+        raise ValueError(f"`report` must be callable or None. Received: report={report!r}")
     options = {
         "objective": hypermodel.objective(objective),
         "hyperparameters": _restricted(hypermodel, space),
         # KerasTuner takes 0 for no seed.
-        "seed": seed + 1,
+        "seed": checks.non_negative_int("seed", seed) + 1,
         # Trials fail for reasons of their own; KerasTuner would give up after three in a row.
         "max_consecutive_failed_trials": None,
         "directory": os.path.dirname(os.path.abspath(directory)),
@@ -126,7 +129,7 @@ def _hyperband_epochs(epochs):
 def _restricted(hypermodel, space):
     """The hyperparameters whose values a caller has given; KerasTuner leaves those as they are."""
     hyperparameters = keras_tuner.HyperParameters()
-    if not space:
+    if not checks.options("space", space):
         return hyperparameters
     whole = keras_tuner.HyperParameters()
     hypermodel.declare_hyperparameters(whole)

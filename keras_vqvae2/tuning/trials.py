@@ -3,10 +3,11 @@
 import dataclasses
 from pathlib import Path
 
+import keras_tuner
 import numpy as np
 from rich.table import Table
 
-from keras_vqvae2 import files
+from keras_vqvae2 import checks, files
 
 OUTCOME_FILE = "outcome.json"
 
@@ -133,6 +134,7 @@ def trials_table(records, objective):
     rich.print(trials_table(read_trials("search"), hypermodel.objective()))
     ```
     """
+    _check(records, objective)
     title = f"Trials by {objective.name}"
     table = Table("trial", "score", "epoch", "parameters", "seconds", "options", title=title)
     best = ranked(records, objective.direction)
@@ -162,6 +164,7 @@ def draw_trials(records, objective, path):
 
     Raises:
         ImportError: without matplotlib, which the extra `plots` installs.
+        ValueError: if there is no completed trial, or the objective is none.
 
     Example:
 
@@ -171,15 +174,19 @@ def draw_trials(records, objective, path):
     """
     from matplotlib.figure import Figure
 
+    _check(records, objective)
     completed = ranked(records, objective.direction)[::-1]  # The best is drawn last, on top.
+    if not completed:
+        raise ValueError(f"`records` must hold a completed trial. Received: records={records!r}")
     scores = np.array([record.score for record in completed])
     colors = _unit(scores if objective.direction == "max" else -scores)
     figure = Figure(figsize=(13, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=[1, 2])
 
-    left.scatter([r.parameters for r in completed], scores, c=colors, edgecolors="grey", s=60)
-    for record in completed:
-        at = (record.parameters, record.score)
+    sizes = [record.parameters or np.nan for record in completed]
+    left.scatter(sizes, scores, c=colors, edgecolors="grey", s=60)
+    for record, size in zip(completed, sizes, strict=True):
+        at = (size, record.score)
         left.annotate(record.trial_id, at, xytext=(5, 5), textcoords="offset points", fontsize=8)
     left.set(xscale="log", xlabel="parameters", ylabel=objective.name)
 
@@ -199,6 +206,14 @@ def draw_trials(records, objective, path):
     right.set(yticks=[], ylim=(-0.1, 1.1))
     right.spines[:].set_visible(False)
     figure.savefig(path, dpi=110)
+
+
+def _check(records, objective):
+    checks.instance("objective", objective, keras_tuner.Objective)
+    if not isinstance(records, (tuple, list)) or not all(
+        isinstance(record, TrialRecord) for record in records
+    ):
+        raise ValueError(f"`records` must be a list of `TrialRecord`. Received: {records!r}")
 
 
 def _unit(values):

@@ -10,8 +10,8 @@ import keras
 import pytest
 
 SCRIPT = Path(__file__).with_name("killed_run.py")
-# Of the long form.
-KILLS = int(os.environ.get("KERAS_VQVAE2_KILLS", "30"))
+# Of the long form, on each backend.
+KILLS = int(os.environ.get("KERAS_VQVAE2_KILLS", "20"))
 
 
 def start(folder, backend, kills, seed=0):
@@ -42,9 +42,10 @@ def test_a_run_that_is_killed_ends_as_an_undisturbed_one(tmp_path):
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without forks")
-def test_many_kills(tmp_path):
-    found = figures(start(tmp_path / "runs", "tensorflow", KILLS))
+def test_many_kills(backend, tmp_path):
+    found = figures(start(tmp_path / "runs", backend, KILLS))
     print(found)
     assert found["kills"] == KILLS
     assert min(found[stage] for stage in ("vqvae2", "codes", "prior")) > 0

@@ -204,11 +204,11 @@ def test_objectives_know_their_direction():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"tuner": "grid"}, "`tuner` must be one of random, hyperband, bayesian. Received"),
-        ({"objective": "loss"}, "`objective` must be one of val_reconstruction_mse"),
+        ({"tuner": "grid"}, "`tuner` must be one of 'random', 'hyperband', 'bayesian'. Received"),
+        ({"objective": "loss"}, "`objective` must be one of 'val_reconstruction_mse'"),
         ({"trials": 3, "total_epochs": 9}, "exclude each other. Received: trials=3"),
-        ({"trials": 0}, "`trials` must be at least 1. Received: trials=0"),
-        ({"epochs": 0}, "`epochs` must be at least 1. Received: epochs=0"),
+        ({"trials": 0}, "`trials` must be an integer of at least 1. Received: trials=0"),
+        ({"epochs": 0}, "`epochs` must be an integer of at least 1. Received: epochs=0"),
         ({"space": {"filter": [1]}}, "`space` may name filters, .* Received: 'filter'"),
         ({"space": {"filters": 1}}, "must give a list of values .* Received: filters=1"),
     ],
