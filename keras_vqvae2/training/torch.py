@@ -12,6 +12,15 @@ from keras_vqvae2.training.step import MeasuredStep
 class TrainStep(MeasuredStep, SymbolicBuild):
     """The steps of `MeasuredStep` on PyTorch."""
 
+    def make_train_function(self, force=False):
+        """Return Keras's function of a step, unless it is to be compiled, where Keras fails."""
+        if self.jit_compile:
+            raise ValueError(
+                "`jit_compile` must be False or 'auto' on PyTorch, whose compiler does not take "
+                "Keras's operations. Received: jit_compile=True"
+            )
+        return super().make_train_function(force)
+
     def train_step(self, data):
         """Follow the gradient of one batch, if it is finite; return the metrics so far."""
         inputs, sample_weight = self._unpack(data)

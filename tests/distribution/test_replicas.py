@@ -75,7 +75,7 @@ def test_options_that_replicas_cannot_run_are_refused(name, value):
     for count in (1, 2):
         strategy = SimpleNamespace(num_replicas_in_sync=count)
         model = SimpleNamespace(distribute_strategy=strategy, **options)
-        if replicas == 1:
+        if count == 1:
             replicas.check_compiled(model)
     with pytest.raises(ValueError, match=f"`{name}` must be .* several replicas.*{name}={value}"):
         replicas.check_compiled(model)

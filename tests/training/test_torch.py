@@ -68,6 +68,13 @@ def test_a_loader_is_what_the_array_is():
     assert one == other
 
 
+def test_what_its_compiler_does_not_take_is_refused():
+    model = vqvae()
+    model.compile(jit_compile=True)
+    with pytest.raises(ValueError, match=r"`jit_compile` must be False or 'auto' on PyTorch"):
+        model.fit(IMAGES, verbose=0)
+
+
 def test_a_step_of_a_loop_is_a_step_of_fit():
     fitted, looped = vqvae(), vqvae()
     fitted.compile(keras.optimizers.SGD(0.1))
