@@ -26,14 +26,15 @@ from keras_vqvae2.evaluation.extractors import SECOND
 SETS = {"emoji32": (None, None), "fashion_mnist": (4_000, 1_000)}
 SEEDS = {"validation": 1, "test": 3}
 JUDGES = ("", "second ")  # how their scores are called; of some data there is one
+# All options of a row, since what is left out would be the model's own.
 SWEPT = {
     "emoji32": [
-        {"guidance": guidance, "top_p": top_p}
+        {"temperature": 1.0, "guidance": guidance, "top_p": top_p}
         for top_p in (1.0, 0.9)
         for guidance in (1.0, 2.0, 3.0, 4.0)
     ],
     "fashion_mnist": [
-        {"guidance": guidance, "top_p": top_p}
+        {"temperature": 0.95, "guidance": guidance, "top_p": top_p}
         for top_p in (1.0, 0.95)
         for guidance in (1.0, 1.1, 1.25, 2.0)
     ],
@@ -138,18 +139,16 @@ def best_of(reconstructed, results):
 
 
 def plot(file, swept, reconstructed, results):
-    """Draw the scores over guidance, a line for each of the other options."""
+    """Draw the scores over guidance, a line for each top-p."""
     import matplotlib.pyplot as plt
 
     shown = ("distance", "recognised", "coverage", "precision")
     figure, axes = plt.subplots(1, len(shown), figsize=(14, 3.4), layout="constrained")
-    other = next(name for name in swept[0] if name != "guidance")
     for axis, name in zip(axes, shown, strict=True):
-        for value in dict.fromkeys(options[other] for options in swept):
-            rows = [i for i, options in enumerate(swept) if options[other] == value]
+        for value in dict.fromkeys(options["top_p"] for options in swept):
+            rows = [i for i, options in enumerate(swept) if options["top_p"] == value]
             points = [(swept[i]["guidance"], mean(results[i], name)) for i in rows]
-            label = f"{other.replace('_', '-')} {value:g}"
-            axis.plot(*zip(*points, strict=True), marker="o", label=label)
+            axis.plot(*zip(*points, strict=True), marker="o", label=f"top-p {value:g}")
         level = mean(reconstructed, name)
         axis.axhline(level, color="black", linestyle=":", label="reconstructions")
         axis.set(xlabel="guidance", title=name)
