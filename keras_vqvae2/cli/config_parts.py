@@ -70,6 +70,9 @@ class DataOptions(Part, title="Data"):
         None, "Name of the label there, as 'fine_label'; of emoji32 kind, group or style."
     )
     skip_damaged: bool = option(False, "Leave out damaged pictures of a folder, and list them.")
+    workers: Positive | None = option(
+        None, "Threads that decode pictures of a folder; by default as many as there are cores."
+    )
 
 
 class Splits(Part, title="Data"):

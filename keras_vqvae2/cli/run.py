@@ -8,6 +8,8 @@ from keras_vqvae2.cli.progress import console
 SPLITS = ("train", "validation")
 # What a stage leaves behind depends on these parts: it can be taken up again with the same only.
 FIXED = {"vqvae2": ("data", "splits", "vqvae"), "prior": ("prior", "average", "codes")}
+# But for what changes no result.
+FREE = {"workers"}
 # Of more classes, as of numbers that are no classes at all, a prior learns by none unless asked to.
 MOST_CLASSES = 1_000
 # The guidance of samples where a config has none: as much as still costs no variety.
@@ -79,7 +81,7 @@ def _check_fixed(config, saved):
         for part in parts:
             before, now = (flat({part: each[part]}) for each in (saved, config))
             for name in now:
-                if now[name] != before[name]:
+                if name not in FREE and now[name] != before[name]:
                     raise ValueError(
                         f"`{name}` must stay {before[name]!r}: {folder} was trained so. "
                         "Take another run directory, or remove that folder. "

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_vqvae2 import checks
 from keras_vqvae2.datasets.decoding import DamagedPicture, picture_header, read_picture
 from keras_vqvae2.datasets.folder_layout import arrange
 from keras_vqvae2.datasets.image_data import ImageData, LazyImages
@@ -16,7 +17,7 @@ from keras_vqvae2.datasets.slices import spread
 from keras_vqvae2.datasets.splits import check_split
 
 
-def load_folder(directory, split, image_size=None, skip_damaged=False):
+def load_folder(directory, split, image_size=None, skip_damaged=False, workers=None):
     """Load a split of the pictures in a folder; each is decoded when it is asked for.
 
     Pictures in sub-folders have the sub-folder's name for a label; of folders within a class all
@@ -38,6 +39,7 @@ def load_folder(directory, split, image_size=None, skip_damaged=False):
         image_size: `(H, W)` to centre-crop and resize to; None if all pictures have one size.
         skip_damaged: whether damaged files are left out, with a warning that lists them, rather
             than refused. Every picture of the folder is decoded once to find them.
+        workers: threads that decode pictures side by side; None for the cores of the machine.
 
     Returns:
         `ImageData` with `LazyImages`.
@@ -48,6 +50,7 @@ def load_folder(directory, split, image_size=None, skip_damaged=False):
             behind the header of a file is found when the picture is asked for.
     """
     check_split(split)
+    workers = os.cpu_count() or 1 if workers is None else checks.positive_int("workers", workers)
     root = Path(directory)
     if not root.is_dir():
         raise ValueError(f"`data_dir` must be a folder of images. Received: {str(directory)!r}")
@@ -61,7 +64,7 @@ def load_folder(directory, split, image_size=None, skip_damaged=False):
     label_names = sorted({name for files in splits.values() for name in files.classes or ()})
     _tell(root, tree, splits)
     # Of all splits, so that each has the same shape and the same numbers for its classes.
-    headers = _read_headers(root, tree.pictures, skip_damaged)
+    headers = _read_headers(root, tree.pictures, skip_damaged, workers)
     files = splits[split]
     rows = [row for row, path in enumerate(files.pictures) if path in headers]
     if not rows:
@@ -79,8 +82,9 @@ def load_folder(directory, split, image_size=None, skip_damaged=False):
         numbers = {name: number for number, name in enumerate(label_names)}
         labels = np.array([numbers[files.classes[row]] for row in rows])
     decode = functools.partial(read_picture, channels=image_shape[2], image_size=image_size)
+    paths = [root / files.pictures[row] for row in rows]
     return ImageData(
-        images=LazyImages([root / files.pictures[row] for row in rows], decode, image_shape),
+        images=LazyImages(paths, decode, image_shape, workers),
         labels=labels,
         label_names=None if labels is None else tuple(label_names),
         name=root.resolve().name,
@@ -89,7 +93,7 @@ def load_folder(directory, split, image_size=None, skip_damaged=False):
     )
 
 
-def _read_headers(root, pictures, skip_damaged):
+def _read_headers(root, pictures, skip_damaged, workers):
     """The size and channels of each picture, `{path: header}`, without those that are skipped."""
     if not skip_damaged:
         return {path: picture_header(os.path.join(root, path)) for path in pictures}
@@ -101,7 +105,7 @@ def _read_headers(root, pictures, skip_damaged):
             return error
 
     # Pillow decodes outside the interpreter's lock.
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         headers = dict(zip(pictures, pool.map(try_to_decode, pictures), strict=True))
     damaged = [str(error) for error in headers.values() if isinstance(error, DamagedPicture)]
     if damaged:

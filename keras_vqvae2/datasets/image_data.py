@@ -1,6 +1,8 @@
 """A set of images in memory or on disk, with labels or without."""
 
+import concurrent.futures
 import dataclasses
+import functools
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,14 +11,27 @@ import numpy as np
 
 from keras_vqvae2 import checks
 
+_IMAGES_OF_A_TASK = 4  # A thread's way to each is longer than a small picture takes.
+
+
+@functools.lru_cache(maxsize=4)
+def _threads(workers, process):
+    """Threads that decode, of this process: those of the one that it was forked from are gone."""
+    del process
+    return concurrent.futures.ThreadPoolExecutor(workers, "decode")
+
 
 class LazyImages:
     """Images that are decoded each time they are asked for; indexed as an array `[N, H, W, C]` is.
+
+    Threads decode the images of one access side by side. The images are the same, in the same
+    order, however many they are.
 
     Args:
         items: what is kept of each image, such as its path.
         decode: function of an item that returns a uint8 array.
         image_shape: `(H, W, C)` of every image.
+        workers: threads that decode at a time, of a `decode` that may run in several.
 
     Raises:
         ValueError: on access, if an image has another shape or dtype.
@@ -35,9 +50,11 @@ class LazyImages:
         items: Sequence[Any],
         decode: Callable[[Any], np.ndarray],
         image_shape: tuple[int, int, int],
+        workers: int = 1,
     ):
         self.items = items
         self.decode = decode
+        self.workers = checks.positive_int("workers", workers)
         self.shape = (len(items), *checks.sizes("image_shape", image_shape, "HWC"))
 
     def __len__(self):
@@ -52,15 +69,27 @@ class LazyImages:
         else:
             chosen = [positions[i] for i in index]
         images = np.empty((len(chosen), *self.shape[1:]), self.dtype)
-        for row, position in enumerate(chosen):
-            images[row] = self._decode(position)
+
+        def fill(start):
+            for row in range(start, min(start + _IMAGES_OF_A_TASK, len(chosen))):
+                images[row] = self._decode(chosen[row])
+
+        starts = range(0, len(chosen), _IMAGES_OF_A_TASK)
+        if self.workers == 1 or len(starts) <= 1:
+            done = map(fill, starts)
+        else:
+            done = _threads(self.workers, os.getpid()).map(fill, starts)
+        for _ in done:  # raises what a task has raised
+            pass
         return images
 
     def take(self, rows):
         """Return some of the images, decoded no sooner, as `LazyImages`."""
         if isinstance(self.items, list):
-            return LazyImages([self.items[row] for row in rows], self.decode, self.shape[1:])
-        return LazyImages(rows, self._decode, self.shape[1:])  # Access may decode the item.
+            items = [self.items[row] for row in rows]
+            return LazyImages(items, self.decode, self.shape[1:], self.workers)
+        # Access may decode the item.
+        return LazyImages(rows, self._decode, self.shape[1:], self.workers)
 
     def _decode(self, position):
         image = self.decode(self.items[position])
@@ -256,7 +285,8 @@ def join(parts, split):
     labels = None if first.labels is None else np.concatenate([part.labels for part in parts])
     if isinstance(first.images, LazyImages):
         items = [item for part in parts for item in part.images.items]
-        images = LazyImages(items, first.images.decode, first.image_shape)
+        lazy = first.images
+        images = LazyImages(items, lazy.decode, first.image_shape, lazy.workers)
     else:
         images = np.concatenate([x.images for x in parts]) if len(parts) > 1 else first.images
     return ImageData(images, labels, first.label_names, first.name, split)

@@ -23,6 +23,7 @@ def load(
     image_key=None,
     label_key=None,
     skip_damaged=False,
+    workers=None,
 ):
     """Load a split of a dataset by its name.
 
@@ -51,6 +52,8 @@ def load(
             target, else `"label"`. Of the emoji `"kind"`, the default, `"group"` or `"style"`.
         skip_damaged: of a folder, whether damaged pictures are left out, with a warning that lists
             them, rather than refused.
+        workers: of a folder, how many threads decode pictures side by side; None for the cores of
+            the machine. The images are the same, in the same order.
 
     Returns:
         `ImageData`.
@@ -71,6 +74,7 @@ def load(
         "image_key": image_key,
         "label_key": label_key,
         "skip_damaged": skip_damaged or None,
+        "workers": workers,
     }
     given = {option: value for option, value in options.items() if value is not None}
     if image_size is not None:
@@ -85,7 +89,7 @@ def load(
         _check_options(given, (), "fashion_mnist, whose images are 32x32")
         load_split = functools.partial(load_fashion_mnist, data_dir=data_dir)
     elif name == "folder" or isinstance(name, os.PathLike) or os.path.isdir(name):
-        _check_options(given, ("image_size", "skip_damaged"), "a folder")
+        _check_options(given, ("image_size", "skip_damaged", "workers"), "a folder")
         folder = data_dir if name == "folder" else name
         if folder is None:
             raise ValueError("`data_dir` must name the folder of images. Received: data_dir=None")

@@ -1,3 +1,5 @@
+import threading
+import time
 import warnings
 
 import numpy as np
@@ -38,6 +40,27 @@ def test_lazy_images_decode_only_what_is_asked_for():
     images = LazyImages(list(range(7)), lambda i: decoded.append(i) or ARRAY[i], (4, 5, 3))
     images[np.array([5, 2])]
     assert decoded == [5, 2]
+
+
+def test_threads_decode_the_same_images_in_the_same_order():
+    indices = np.random.default_rng(0).integers(0, 7, 101)
+
+    def decode(index):
+        time.sleep(0.001 * (index % 3))
+        names.add(threading.current_thread().name)
+        if index == 5 and refuse:
+            raise ValueError("index 5")
+        return ARRAY[index]
+
+    for workers in (1, 2, 5):
+        names, refuse = set(), False
+        images = LazyImages(list(range(7)), decode, (4, 5, 3), workers)
+        np.testing.assert_array_equal(images[indices], ARRAY[indices], strict=True)
+        assert len(names) == workers
+        refuse = True
+        with pytest.raises(ValueError, match="index 5"):
+            images[indices]
+    assert images.take(np.array([1, 2])).workers == 5
 
 
 def test_a_lazy_image_of_another_size_is_refused():
