@@ -25,7 +25,7 @@ parser.add_argument("--data-dir", type=Path, help="folder of Fashion-MNIST's fil
 parser.add_argument("--runs", type=Path, default=Path("runs/presets"), help="folder of the runs")
 parser.add_argument("--decoder-epochs", type=int, default=4)
 parser.add_argument("--decoder-rate", type=float, default=5e-4, help="learning rate at first")
-parser.add_argument("--prior-epochs", type=int, default=1)
+parser.add_argument("--prior-epochs", type=int, default=1, help="0 leaves the prior as it is")
 parser.add_argument("--prior-rate", type=float, default=5e-4, help="learning rate at first")
 parser.add_argument("--dropout", type=float, nargs="+", help="of each level; else as before")
 parser.add_argument("--passes", type=int, default=2)
@@ -95,5 +95,8 @@ for old, new in zip(preset.prior.trainable_variables, prior.trainable_variables,
     if old.shape != new.shape:  # the labels' embeddings
         weights = np.concatenate([weights, weights.mean(0, keepdims=True)])
     new.assign(weights)
-learn_on(prior, *codes.values(), arguments.prior_epochs, arguments.prior_rate, run / "prior")
+if arguments.prior_epochs:
+    learn_on(prior, *codes.values(), arguments.prior_epochs, arguments.prior_rate, run / "prior")
+else:
+    prior.compile()
 prior.save(prior_file)

@@ -12,6 +12,7 @@ from keras_vqvae2 import checks
 from keras_vqvae2.datasets.decoding import DamagedPicture, picture_header, read_picture
 from keras_vqvae2.datasets.folder_layout import arrange
 from keras_vqvae2.datasets.image_data import ImageData, LazyImages
+from keras_vqvae2.datasets.picture_index import PictureIndex
 from keras_vqvae2.datasets.picture_tree import walk_pictures
 from keras_vqvae2.datasets.slices import spread
 from keras_vqvae2.datasets.splits import check_split
@@ -82,7 +83,7 @@ def load_folder(directory, split, image_size=None, skip_damaged=False, workers=N
         numbers = {name: number for number, name in enumerate(label_names)}
         labels = np.array([numbers[files.classes[row]] for row in rows])
     decode = functools.partial(read_picture, channels=image_shape[2], image_size=image_size)
-    paths = [root / files.pictures[row] for row in rows]
+    paths = [f"{root}{os.sep}{files.pictures[row]}" for row in rows]
     return ImageData(
         images=LazyImages(paths, decode, image_shape, workers),
         labels=labels,
@@ -95,26 +96,31 @@ def load_folder(directory, split, image_size=None, skip_damaged=False, workers=N
 
 def _read_headers(root, pictures, skip_damaged, workers):
     """The size and channels of each picture, `{path: header}`, without those that are skipped."""
-    if not skip_damaged:
-        return {path: picture_header(os.path.join(root, path)) for path in pictures}
+    index = PictureIndex(root, pictures)
+    found = {path: index.get(path, decoded=skip_damaged) for path in pictures}
 
-    def try_to_decode(path):
+    def read(path):
         try:
-            return picture_header(os.path.join(root, path), decode=True)
+            return picture_header(os.path.join(root, path), decode=skip_damaged)
         except DamagedPicture as error:
-            return error
+            if skip_damaged:
+                return error
+            raise
 
+    unknown = [path for path, header in found.items() if header is None]
     # Pillow decodes outside the interpreter's lock.
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        headers = dict(zip(pictures, pool.map(try_to_decode, pictures), strict=True))
-    damaged = [str(error) for error in headers.values() if isinstance(error, DamagedPicture)]
+        found.update(zip(unknown, pool.map(read, unknown), strict=True))
+    headers = {k: header for k, header in found.items() if not isinstance(header, DamagedPicture)}
+    index.keep(headers, decoded=skip_damaged)
+    damaged = [str(error) for error in found.values() if isinstance(error, DamagedPicture)]
     if damaged:
         warnings.warn(
             f"Left out of the {len(pictures)} pictures in {root} are {len(damaged)} that are "
             "damaged:\n" + "\n".join(damaged),
             stacklevel=5,
         )
-    return {k: header for k, header in headers.items() if not isinstance(header, DamagedPicture)}
+    return headers
 
 
 def _tell(root, tree, splits):
