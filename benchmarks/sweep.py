@@ -95,7 +95,9 @@ def row(title, scores, reconstructed=None):
         text = f"{mean(scores, name):.2f}"
         if reconstructed is not None:
             ratios = [a[name] / b[name] for a, b in zip(scores, reconstructed, strict=True)]
-            text += f", {np.mean(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+            text += f", {np.mean(ratios):.2f}"
+            if len(ratios) > 1:
+                text += f" ({min(ratios):.2f} to {max(ratios):.2f})"
         cells.append(text)
     for name in (*of_judges(scores[0], "recognised"), "coverage", "precision"):
         cells.append(f"{mean(scores, name):.3f}")
