@@ -15,7 +15,7 @@ PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --n
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help demo test long lint format clean
+.PHONY: help demo test long lint format site clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets.
@@ -43,8 +43,12 @@ format: $(STAMP) ## Format the code and sort the imports.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Material says at each build that it is looked after until May 2027; Zensical, its successor, knows no hooks yet.
+site: $(STAMP) ## Build the site, guides and reference, into site/.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 clean: ## Remove the environment and the caches.
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache build dist *.egg-info
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache build dist site *.egg-info
 
 # Without a GPU the wheel `tensorflow-cpu` serves as well and is a third of the size, but it has
 # another name: the override drops `tensorflow` from every list of requirements. It exists for

@@ -20,9 +20,6 @@ class DiscretizedLogistic(keras.layers.Layer):
     one a channel. Together with the likelihood of the codes this bounds that of the image:
     `-log p(image) <= -log p(codes) - log P(image | codes)`.
 
-    Args:
-        **kwargs: of `keras.layers.Layer`.
-
     Call arguments:
         images: float32 tensor `[B, H, W, C]`, the signal in [-1, 1].
         means: float tensor of the same shape.

@@ -141,7 +141,6 @@ class _SamePixels(keras.initializers.Initializer):
         return ops.tile(kernel, (1,) * (len(shape) - 1) + (4,))
 
 
-# How a decoder doubles the height and the width of a map, by name.
 UPSAMPLING = {
     "nearest": NearestConv2D,
     "subpixel": SubpixelConv2D,
@@ -149,3 +148,4 @@ UPSAMPLING = {
         filters, 4, 2, padding="same", data_format="channels_last", **kwargs
     ),
 }
+"""How a decoder doubles the height and the width of a map, by name."""

@@ -92,8 +92,8 @@ class HyperPixelCNN(_HyperPrior):
         context_shape: the grid of the context; None for no context.
         num_classes: the number of class labels; None for no labels.
         context_num_embeddings: the number of codes of the context; None for `num_embeddings`.
-        image_shape: `(H, W, C)` of the images that the codes stand for, for `val_bits_per_dim`.
-        **kwargs: of `GuardedHyperModel`.
+        **kwargs: of `GuardedHyperModel`; `image_shape`, `(H, W, C)` of the images that the codes
+            stand for, is needed for `val_bits_per_dim`.
 
     Raises:
         ValueError: if an argument is out of its range.

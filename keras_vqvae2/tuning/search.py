@@ -274,3 +274,4 @@ class _Hyperband(_Outcomes, keras_tuner.Hyperband):
 
 
 TUNERS = {"random": _RandomSearch, "hyperband": _Hyperband, "bayesian": _BayesianOptimization}
+"""The tuners that `make_tuner` knows, by name."""
