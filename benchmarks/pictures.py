@@ -53,7 +53,7 @@ def by_tf_data(folder):
         image = tf.io.decode_jpeg(tf.io.read_file(path), channels=3)
         side = tf.reduce_min(tf.shape(image)[:2])
         image = tf.image.resize_with_crop_or_pad(image, side, side)
-        image = tf.image.resize(image, SIZE, antialias=True)
+        image = tf.image.resize(image, SIZE, "lanczos3", antialias=True)
         return tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8)
 
     data = tf.data.Dataset.from_tensor_slices(paths)

@@ -55,7 +55,7 @@ def picture_header(path, decode=False):
         size = _upright_size(picture)
         channels = 1 if picture.mode in _GREY_MODES else 3
         if decode:
-            _pixels(picture, channels)
+            _decoded(picture, channels)
         return size, channels
 
 
@@ -78,8 +78,8 @@ def read_picture(path, channels, image_size=None):
         ValueError: if it has more than 8 bits a channel, or cannot be opened.
     """
     with _opened(path) as picture:
-        pixels = _pixels(picture, channels)
-        return pixels if image_size is None else fit_pixels(pixels, image_size)
+        image = _decoded(picture, channels)
+        return _to_pixels(image if image_size is None else _fitted(image, image_size))
 
 
 def fit_pixels(pixels, image_size):
@@ -97,10 +97,18 @@ def fit_pixels(pixels, image_size):
     >>> fit_pixels(np.zeros((20, 40, 3), "uint8"), (16, 16)).shape
     (16, 16, 3)
     """
-    height, width = image_size
     image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-    fitted = np.asarray(ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS))
-    return fitted.reshape(height, width, pixels.shape[2])
+    return _to_pixels(_fitted(image, image_size))
+
+
+def _fitted(image, image_size):
+    height, width = image_size
+    return ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
+
+
+def _to_pixels(image):
+    pixels = np.asarray(image)
+    return pixels.reshape(*pixels.shape[:2], -1)
 
 
 def _formats():
@@ -147,20 +155,19 @@ def _damage(error, file):
     return f"is not a complete picture. Received: {type(error).__name__}: {error}"
 
 
-def _pixels(picture, channels):
-    """The decoded pixels, uint8 `[H, W, channels]`."""
+def _decoded(picture, channels):
+    """The decoded picture, greyscale or RGB."""
     turn = _UPRIGHT.get(_orientation(picture))
     picture.load()
     upright = picture if turn is None else picture.transpose(turn)
     if upright.has_transparency_data:
         upright = upright.convert("RGBA")
         upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
-    pixels = np.asarray(upright.convert("L" if channels == 1 else "RGB"))
-    return pixels.reshape(*pixels.shape[:2], channels)
+    return upright.convert("L" if channels == 1 else "RGB")
 
 
 def _upright_size(picture):
-    """The `(height, width)` that `_pixels` will have, if possible without decoding."""
+    """The `(height, width)` that `_decoded` will have, if possible without decoding."""
     if picture.format == "TIFF":
         # Which versions of pillow give as stored, and which as turned, is not for us to know.
         width, height = picture.tag_v2[256], picture.tag_v2[257]

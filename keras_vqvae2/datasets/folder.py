@@ -97,7 +97,7 @@ def load_folder(directory, split, image_size=None, skip_damaged=False, workers=N
 def _read_headers(root, pictures, skip_damaged, workers):
     """The size and channels of each picture, `{path: header}`, without those that are skipped."""
     index = PictureIndex(root, pictures)
-    found = {path: index.get(path, decoded=skip_damaged) for path in pictures}
+    known = index.headers(decoded=skip_damaged)
 
     def read(path):
         try:
@@ -107,10 +107,11 @@ def _read_headers(root, pictures, skip_damaged, workers):
                 return error
             raise
 
-    unknown = [path for path, header in found.items() if header is None]
+    unknown = [path for path in pictures if path not in known]
     # Pillow decodes outside the interpreter's lock.
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        found.update(zip(unknown, pool.map(read, unknown), strict=True))
+        known.update(zip(unknown, pool.map(read, unknown), strict=True))
+    found = {path: known[path] for path in pictures} if unknown else known
     headers = {k: header for k, header in found.items() if not isinstance(header, DamagedPicture)}
     index.keep(headers, decoded=skip_damaged)
     damaged = [str(error) for error in found.values() if isinstance(error, DamagedPicture)]

@@ -7,6 +7,7 @@ again where the size or the time of its file has changed.
 
 import contextlib
 import hashlib
+import itertools
 import os
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from keras_vqvae2.files.arrays import open_arrays
 # Fewer pictures are read as soon as they are looked up.
 LEAST_PICTURES = 1_000
 _FORMAT = 1
-_FIELDS = ("bytes", "times", "heights", "widths", "channels", "decoded")
+# Of a picture: the size and the time of its file, its own size, whether it was decoded whole.
+_COLUMNS = ("bytes", "time", "height", "width", "channels", "decoded")
 
 
 def index_file(root):
@@ -44,73 +46,77 @@ class PictureIndex:
     """
 
     def __init__(self, root, pictures):
-        self._root = root
+        self._pictures = pictures
         self._file = index_file(root) if len(pictures) >= LEAST_PICTURES else None
-        self._known = {} if self._file is None else _read(self._file)
-        self._stamps = {path: _stamp(f"{root}{os.sep}{path}") for path in pictures}
-        self._changed = self._known.keys() != self._stamps.keys()
+        self._names, known = ([], None) if self._file is None else _read(self._file)
+        # One row a picture, as arrays: a million tuples would keep the garbage collector busy.
+        self._rows = np.zeros((len(pictures), len(_COLUMNS)), np.int64)
+        self._found = 0
+        if self._file is not None:
+            self._rows[:, :2] = [_stamp(f"{root}{os.sep}{path}") for path in pictures]
+        if self._names:
+            places = {name: place for place, name in enumerate(self._names)}
+            places = np.array([places.get(path, -1) for path in pictures])
+            same = (places >= 0) & (known[places, :2] == self._rows[:, :2]).all(axis=1)
+            self._rows[same] = known[places[same]]
 
-    def get(self, path, decoded):
-        """Return `((height, width), channels)` of a picture, or None if it has to be read.
+    def headers(self, decoded):
+        """Return what is known.
 
         Args:
-            path: of the picture, relative to the folder.
-            decoded: whether it must have been decoded whole.
+            decoded: whether of pictures that were decoded whole alone.
+
+        Returns:
+            `{path: ((height, width), channels)}`.
         """
-        *stamp, header, was_decoded = self._known.get(path, (None, None, None, False))
-        if tuple(stamp) == self._stamps[path] and was_decoded >= decoded:
-            return header
-        self._changed = True
-        return None
+        is_known = self._rows[:, 5 if decoded else 4] > 0
+        self._found = np.count_nonzero(is_known)
+        shared = {}  # one tuple a size
+        return {
+            path: shared.setdefault((height, width, channels), ((height, width), channels))
+            for path, (height, width, channels) in zip(
+                itertools.compress(self._pictures, is_known),
+                self._rows[is_known, 2:5].tolist(),
+                strict=True,
+            )
+        }
 
     def keep(self, headers, decoded):
-        """Keep what is known now; a folder that cannot be written to is left as it is.
+        """Keep what is known now; where that cannot be written, all goes on without.
 
         Args:
-            headers: `{path: ((height, width), channels)}` of intact pictures.
+            headers: as of `headers`, of all pictures that are intact.
             decoded: whether they were decoded whole.
         """
-        if self._file is None or not self._changed:
+        if self._file is None or self._found == len(headers) == len(self._names):
             return
-        rows = [
-            (*self._stamps[path], *size, channels, decoded or self._was_decoded(path))
-            for path, (size, channels) in headers.items()
-            if self._stamps[path] is not None
-        ]
-        columns = np.array(rows, np.int64).reshape(len(rows), len(_FIELDS)).T
-        names = b"\0".join(os.fsencode(path) for path in headers if self._stamps[path] is not None)
-        arrays = dict(zip(_FIELDS, columns, strict=True))
-        arrays |= {"names": np.frombuffer(names, np.uint8), "format": np.array(_FORMAT)}
+        kept = np.array([path in headers for path in self._pictures])
+        rows = self._rows[kept]
+        rows[:, 2:5] = [(*size, channels) for size, channels in headers.values()]
+        rows[:, 5] |= decoded
+        names = np.frombuffer(os.fsencode("\0".join(headers)), np.uint8)
+        arrays = {"rows": rows, "names": names, "format": np.array(_FORMAT)}
         with contextlib.suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
             files.write(self._file, lambda file: np.savez(file, **arrays), os.getpid())
 
-    def _was_decoded(self, path):
-        *stamp, _, decoded = self._known.get(path, (None, None, None, False))
-        return decoded and tuple(stamp) == self._stamps[path]
-
 
 def _stamp(path):
-    """The size and the time of a file, which change with it; None if it is gone."""
+    """The size and the time of a file, which change with it."""
     try:
         status = os.stat(path)
     except OSError:  # reading it will say why
-        return None
+        return -1, -1
     return status.st_size, status.st_mtime_ns
 
 
 def _read(file):
-    """What an intact index holds, `{path: (bytes, time, ((height, width), channels), decoded)}`."""
+    """The names and the rows of an index, if it is there and intact."""
     try:
         with open_arrays(file) as arrays:
-            names = arrays["names"].tobytes()
-            if arrays["format"] != _FORMAT or not names:
-                return {}
-            columns = [arrays[field].tolist() for field in _FIELDS]
+            names = os.fsdecode(arrays["names"].tobytes()).split("\0")
+            rows = arrays["rows"]
+            intact = arrays["format"] == _FORMAT and rows.shape == (len(names), len(_COLUMNS))
     except (OSError, ValueError, KeyError):
-        return {}
-    paths = map(os.fsdecode, names.split(b"\0"))
-    return {
-        path: (size, time, ((height, width), channels), bool(decoded))
-        for path, size, time, height, width, channels, decoded in zip(paths, *columns, strict=True)
-    }
+        return [], None
+    return (names, rows) if intact else ([], None)
