@@ -21,7 +21,7 @@ def command(config, distribute):
     """Run all three stages, draw pictures and write a report."""
     with locked(config, share(distribute)) as workers:
         demo(config, workers)
-    tell(config, config.report_file, "generate --seed 1", "complete", "export")
+    tell(config, config.report_page, "generate --seed 1", "complete", "export")
 
 
 def demo(config, workers=None):

@@ -6,6 +6,7 @@ import keras_vqvae2 as kv
 from keras_vqvae2 import files
 from keras_vqvae2.cli.flags import config_command
 from keras_vqvae2.cli.progress import console, progress, tell
+from keras_vqvae2.cli.report_page import report_page
 from keras_vqvae2.cli.run import (
     SPLITS,
     begin,
@@ -42,13 +43,13 @@ NUM_CLASSIFIED = 5_000  # images of each classifier that is trained to judge sam
     help="emoji32, fashion_mnist, inception_v3, a .keras file, or auto.",
 )
 def command(config, samples, reference, held_out, sets, extractor):
-    """Measure both stages and samples; write report.json and neighbours.png."""
+    """Measure both stages and samples; write report.json, report.html, neighbours.png."""
     evaluate(config, samples, reference, held_out, extractor, sets)
-    tell(config, config.report_file)
+    tell(config, config.report_page)
 
 
 def evaluate(config, samples=False, reference=None, held_out=None, extractor="auto", sets=1):
-    """Measure both stages on the training and the validation split; write `report.json`.
+    """Measure both stages on the training and the validation split; write the report and its page.
 
     Args:
         config: `Config`.
@@ -97,7 +98,10 @@ def evaluate(config, samples=False, reference=None, held_out=None, extractor="au
     files.write_text(config.report_file, files.signed_json(report))
     if samples:
         save_picture(config.run_dir / "neighbours.png", neighbours)
-    for part in report_tables(report):
+    parts = report_tables(report)
+    page = report_page(f"{config.data.name}, {config.run_dir}", parts, config.run_dir)
+    files.write_text(config.report_page, page)
+    for part in parts:
         console().print(part)
     return report
 

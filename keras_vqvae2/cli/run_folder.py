@@ -48,6 +48,11 @@ class RunFolder:
         return self.run_dir / "report.json"
 
     @property
+    def report_page(self) -> Path:
+        """The same as a page, with the pictures of the run."""
+        return self.run_dir / "report.html"
+
+    @property
     def saved_model_dir(self) -> Path:
         """Folder of the exported versions, for TensorFlow Serving."""
         return self.run_dir / "saved_model"

@@ -1,11 +1,13 @@
 """The three stages by the command line, on a folder of small pictures in two classes."""
 
+import collections
 import json
 import math
 import os
 import shutil
 import subprocess
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
 
 import keras
@@ -70,6 +72,7 @@ def test_a_demo_leaves_all_its_files(finished):
         "samples_random.png",
         "reconstructions.png",
         "report.json",
+        "report.html",
     }
     assert list((finished / "logs" / "vqvae2").glob("events*"))
     assert list((finished / "logs" / "prior").rglob("events*"))
@@ -101,6 +104,26 @@ def test_the_report_holds_every_number(finished):
         bits += level["bits_per_code"]["validation"] * math.prod(level["code_shape"])
     assert report["bits_per_image_dimension"]["validation"] == pytest.approx(bits / (8 * 8 * 3))
     assert "not of the pixels" in report["note"]
+
+
+def test_the_report_is_a_page_that_needs_no_other_file(finished):
+    class Page(HTMLParser):
+        tags, text = collections.Counter(), ""
+
+        def handle_starttag(self, tag, attrs):
+            self.tags[tag] += 1
+            for name, value in attrs:
+                if name in ("src", "href"):
+                    assert value.startswith("data:image/png;base64,")
+
+        def handle_data(self, data):
+            self.text += data
+
+    page, report = Page(), json.loads((finished / "report.json").read_text())
+    page.feed((finished / "report.html").read_text())
+    assert (page.tags["img"], page.tags["table"]) == (3, 3)
+    assert f"{report['reconstruction']['validation']['mse']:.4f}" in page.text
+    assert report["note"] in page.text
 
 
 def test_the_kept_prior_computes_in_float32(finished):
