@@ -20,7 +20,7 @@ CONFIG_FLAGS = """
 --config --size --wiring
 --run-dir --seed --checkpoint-steps --tensorboard --no-tensorboard --cosine-decay --no-cosine-decay
 --dataset --data-dir --image-size --train-split --validation-split --batch-size
---image-key --label-key --skip-damaged --no-skip-damaged
+--image-key --label-key --skip-damaged --no-skip-damaged --workers
 --flip --no-flip --shift --code-noise --code-passes
 --filters --num-residual-blocks --residual-filters --num-levels --embedding-dim --num-embeddings
 --decay --commitment-cost --condition-on-coarser --no-condition-on-coarser
