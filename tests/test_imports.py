@@ -31,7 +31,7 @@ ORDER = [
 # The modules of the program in the same way; those of one place do not know each other.
 PROGRAM = [
     {"run_folder", "config_parts", "run_lock", "interruption", "memory"},
-    {"config", "progress", "tables"},
+    {"config", "progress", "tables", "report_page"},
     {"run", "flags", "fitting"},
     {"train_vqvae", "extract_codes", "train_prior", "tune", "generate", "reconstruct", "complete"}
     | {"evaluate", "serve_command", "info", "play"},
