@@ -6,6 +6,7 @@ process, its imports, is done once: each life of the run is a fork of this proce
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import signal
@@ -130,12 +131,19 @@ def files_in(folder):
     return found
 
 
-def killed(config, rng, usual):
-    """Live until a random moment and be killed; return False if the end came first."""
+def killed(config, rng, usual, spared):
+    """Live until a random moment and be killed; return False if the end came first.
+
+    Stages that were struck often enough are spared: a life that begins in one goes on to the next.
+    """
     # Half of the times after some files were written, else at any time at all.
     changes = int(rng.geometric(0.15)) if rng.random() < 0.7 else None
     wait = rng.uniform(0, 0.03 if changes else usual)
     process, begun = fork(config), time.monotonic()
+    while place(config)[0] in spared:
+        if ended(process):
+            return False
+        time.sleep(POLL_SECONDS)
     before = files_in(config.run_dir)
     while changes:
         if ended(process):
@@ -207,7 +215,8 @@ def main(folder, kills, seed):
         config = configured(folder / f"run_{len(finished)}", folder / "pictures")
         for _ in range(min(MOST_KILLS, kills - done)):
             # As long as a life that finds all compiled, of the run before.
-            if not killed(config, rng, usual or 1.0):
+            spared = {stage for stage in STAGES if struck[stage] >= math.ceil(kills / len(STAGES))}
+            if not killed(config, rng, usual or 1.0, spared):
                 break
             stage, within = place(config)
             struck[stage] += 1
