@@ -5,9 +5,9 @@
 
 A prior trained without `label_dropout` can't be guided. Here it goes on from its weights, with one
 more embedding, of "no class", which starts as the mean of the classes', if it has none. The codes
-stay as they are;
-the decoder learns on with a tenth of them replaced by near neighbours. The second command finds
-both stages trained, draws, scores and embeds them. A killed call goes on where it was.
+stay as they are; the decoder learns on with a tenth of them replaced by near neighbours. The second
+command finds both stages trained, draws, scores and embeds them. A killed call goes on where it
+was.
 """
 
 import argparse

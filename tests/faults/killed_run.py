@@ -139,20 +139,18 @@ def killed(config, rng, usual, spared):
     # Half of the times after some files were written, else at any time at all.
     changes = int(rng.geometric(0.15)) if rng.random() < 0.7 else None
     wait = rng.uniform(0, 0.03 if changes else usual)
-    process, begun = fork(config), time.monotonic()
-    while place(config)[0] in spared:
+    process, begun, before = fork(config), time.monotonic(), None
+    while changes is None or changes > 0:
         if ended(process):
             return False
-        time.sleep(POLL_SECONDS)
-    before = files_in(config.run_dir)
-    while changes:
-        if ended(process):
-            return False
-        now = files_in(config.run_dir)
-        changes -= now != before
-        before = now
         if time.monotonic() - begun > MOST_SECONDS:
             raise SystemExit("A life took too long.")
+        if place(config)[0] not in spared:
+            if changes is None:
+                break
+            now = files_in(config.run_dir)
+            changes -= before is not None and now != before
+            before = now
         time.sleep(POLL_SECONDS)
     time.sleep(wait)
     if ended(process):
