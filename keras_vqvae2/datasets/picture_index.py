@@ -85,14 +85,15 @@ class PictureIndex:
         """Keep what is known now; where that cannot be written, all goes on without.
 
         Args:
-            headers: as of `headers`, of all pictures that are intact.
+            headers: as of `headers`, of all pictures that are intact, in their order.
             decoded: whether they were decoded whole.
         """
         if self._file is None or self._found == len(headers) == len(self._names):
             return
         kept = np.array([path in headers for path in self._pictures])
         rows = self._rows[kept]
-        rows[:, 2:5] = [(*size, channels) for size, channels in headers.values()]
+        sizes = [(*size, channels) for size, channels in headers.values()]
+        rows[:, 2:5] = np.reshape(sizes, (-1, 3))
         rows[:, 5] |= decoded
         names = np.frombuffer(os.fsencode("\0".join(headers)), np.uint8)
         arrays = {"rows": rows, "names": names, "format": np.array(_FORMAT)}

@@ -73,6 +73,18 @@ def test_what_was_decoded_whole_is_not_decoded_again(pictures):
     assert load(root, reads)[1] == ["04.png"]
 
 
+def test_a_folder_whose_pictures_are_all_damaged_is_refused(pictures):
+    root, reads = pictures
+    load(root, reads)
+    for path in root.iterdir():
+        path.write_bytes(b"no picture")
+    with (
+        pytest.warns(UserWarning, match="12 that are damaged"),
+        pytest.raises(ValueError, match="`split` must name a split with images"),
+    ):
+        load(root, reads, skip_damaged=True)
+
+
 @pytest.mark.parametrize("damage", ["cut", "gone", "other", "refused"])
 def test_a_damaged_index_is_made_again(pictures, damage):
     root, reads = pictures
