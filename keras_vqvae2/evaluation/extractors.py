@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_vqvae2 import checks
-from keras_vqvae2.datasets import weights_fingerprint
+from keras_vqvae2.datasets import LazyImages, weights_fingerprint
 from keras_vqvae2.evaluation.classifier import FEATURES
 from keras_vqvae2.files.model_files import load_model
 
@@ -56,7 +56,7 @@ class FeatureExtractor:
         """Return the features of images.
 
         Args:
-            images: array `[N, H, W, C]`, pixels in [0, 255].
+            images: array `[N, H, W, C]`, pixels in [0, 255], or `datasets.LazyImages`.
             batch_size: images at a time.
 
         Returns:
@@ -65,8 +65,9 @@ class FeatureExtractor:
         Raises:
             ValueError: if the images have another rank, or pixels out of that range.
         """
-        size = np.shape(images)[1:]
-        images = checks.images(images, size if len(size) == 3 else ("H", "W", "C"))
+        if not isinstance(images, LazyImages):  # which are right, and read a batch at a time
+            size = np.shape(images)[1:]
+            images = checks.images(images, size if len(size) == 3 else ("H", "W", "C"))
         batch_size = checks.positive_int("batch_size", batch_size)
         shape = self.model.input_shape[1:]
         parts = [

@@ -34,6 +34,22 @@ def test_features_lead_to_the_logits_of_the_classifier(emoji):
     )
 
 
+def test_pictures_on_disk_are_read_a_batch_at_a_time(emoji):
+    images = datasets.load("emoji32", "validation").images[:7]
+    read = []
+
+    class Counted(datasets.LazyImages):
+        def __getitem__(self, index):
+            part = super().__getitem__(index)
+            read.append(len(part))
+            return part
+
+    lazy = Counted(list(images), lambda image: image, images.shape[1:])
+    expected = emoji.features(images, batch_size=3)
+    np.testing.assert_array_equal(emoji.features(lazy, batch_size=3), expected)
+    assert read == [3, 3, 1]
+
+
 def test_images_of_another_size_and_channels_are_brought_to_the_input(emoji):
     images = datasets.load("emoji32", "validation").images[:5]
     large = images.repeat(2, axis=1).repeat(2, axis=2)
