@@ -86,6 +86,13 @@ def instance(name, value, kind):
     return value
 
 
+def function_or_none(name, value):
+    """Return `value` if it is callable or None, or raise a ValueError that names it."""
+    if not (value is None or callable(value)):
+        raise ValueError(f"`{name}` must be callable or None. Received: {name}={value!r}")
+    return value
+
+
 def options(name, value):
     """Return a dictionary of keyword arguments, empty for None, or raise a ValueError."""
     if not isinstance(value, (dict, type(None))):

@@ -177,8 +177,6 @@ VALUES = {
     "share": lambda: 0.5,
     "vqvae": vqvae,
     "batches": code_batches,
-    "dataset": lambda: None,
-    "extractor": lambda: kv.evaluation.FeatureExtractor("a", classifier(), classifier()),
     "hypermodel": lambda: kv.tuning.HyperVQVAE2((8, 8, 3)),
     "objective": lambda: kv.tuning.HyperVQVAE2((8, 8, 3)).objective(),
     "draw_trials.path": lambda: str(Path(folder().name, "trials.png")),

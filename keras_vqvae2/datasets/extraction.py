@@ -98,8 +98,7 @@ def extract_codes(
     )
     directory = Path(directory)
     index, count = _checked_part(part)
-    if not (progress is None or callable(progress)):
-        raise ValueError(f"`progress` must be callable or None. Received: progress={progress!r}")
+    checks.function_or_none("progress", progress)
     _begin(manifest, directory, vqvae, index)
 
     def report(done):

@@ -95,8 +95,6 @@ def make_tuner(
     for name, value in (("trials", trials), ("epochs", epochs), ("total_epochs", total_epochs)):
         if value is not None:
             checks.positive_int(name, value)
-    if not (report is None or callable(report)):
-        raise ValueError(f"`report` must be callable or None. Received: report={report!r}")
     options = {
         "objective": hypermodel.objective(objective),
         "hyperparameters": _restricted(hypermodel, space),
@@ -108,7 +106,7 @@ def make_tuner(
         "project_name": os.path.basename(os.path.abspath(directory)),
         "hypermodel": hypermodel,
         "executions_per_trial": checks.positive_int("executions_per_trial", executions_per_trial),
-        "report": report,
+        "report": checks.function_or_none("report", report),
     }
     if tuner == "hyperband":
         rounds = total_epochs and max(1, total_epochs // _hyperband_epochs(epochs))
