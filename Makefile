@@ -5,13 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-# What has to hold on JAX and PyTorch too: the layers, the models and the sampler.
-CORE_TESTS := tests/layers tests/models tests/sampling tests/training \
-	tests/distribution tests/test_metrics.py tests/test_ops.py \
+# What has to hold on JAX and PyTorch too: the layers and the sampler, and what is built of them.
+LAYER_TESTS := tests/layers tests/sampling tests/test_metrics.py tests/test_ops.py
+MODEL_TESTS := tests/models tests/training tests/distribution \
 	tests/test_imports.py::test_a_backend_needs_no_other_and_no_optional_package
 
 # Tracing and compiling take one core each. A file stays on one worker, where its models are shared.
-PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m 'not long'
+PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
@@ -24,13 +24,15 @@ help: ## Show the targets.
 demo: $(STAMP) ## Run all three stages on the embedded emoji; pass options by ARGS="...".
 	$(BIN)/keras-vqvae2 demo $(ARGS)
 
-test: $(STAMP) ## Run the tests on TensorFlow, and those of the core on JAX and PyTorch.
-	KERAS_BACKEND=tensorflow $(PYTEST) $(ARGS)
-	KERAS_BACKEND=jax $(PYTEST) $(CORE_TESTS) $(ARGS)
-	KERAS_BACKEND=torch $(PYTEST) $(CORE_TESTS) $(ARGS)
+test: $(STAMP) ## Run what is quick, on TensorFlow, and of layers and sampler on JAX and PyTorch.
+	KERAS_BACKEND=tensorflow $(PYTEST) -m 'not long' $(ARGS)
+	KERAS_BACKEND=jax $(PYTEST) -m 'not long' $(LAYER_TESTS) $(ARGS)
+	KERAS_BACKEND=torch $(PYTEST) -m 'not long' $(LAYER_TESTS) $(ARGS)
 
-long: $(STAMP) ## Run the tests of several workers, killed and started again among them.
-	KERAS_BACKEND=tensorflow $(BIN)/pytest -m long $(ARGS)
+long: $(STAMP) ## Run the rest: whole programs, documents, examples, kills; models on JAX and PyTorch.
+	KERAS_BACKEND=tensorflow $(PYTEST) -m long $(ARGS)
+	KERAS_BACKEND=jax $(PYTEST) -m 'not long' $(MODEL_TESTS) $(ARGS)
+	KERAS_BACKEND=torch $(PYTEST) -m 'not long' $(MODEL_TESTS) $(ARGS)
 	KERAS_BACKEND=torch $(BIN)/pytest -m long tests/distribution $(ARGS)
 
 lint: $(STAMP) ## Check style, formatting, types and habits that are unsafe.

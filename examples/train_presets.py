@@ -94,6 +94,7 @@ SCORED = {
     "fashion_mnist": ("test[:4000]", "test[4000:5000]"),
 }
 TINY = dict(SIZES["tiny"], vqvae_epochs=1, decoder_epochs=1, prior_epochs=1, code_passes=2)
+TINY_SCORED = ("test[:400]", "test[400:500]")
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("name", choices=PRESETS)
@@ -121,7 +122,7 @@ if not config.prior_file.exists():
     train_prior(config)
 for stage in (reconstruct, generate):
     stage(config)
-evaluate(config, True, *SCORED[name])
+evaluate(config, True, *(TINY_SCORED if arguments.tiny else SCORED[name]))
 
 # The file of `from_preset`, without the optimizers' state.
 files = config.vqvae_file, config.prior_file

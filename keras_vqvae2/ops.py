@@ -8,6 +8,9 @@ import math
 from keras import ops
 
 TINY = 1e-12  # keeps the length of a zero vector from dividing
+# Codes from which on vectors are compared in blocks, and distances of a block: 8 MiB of float32.
+LARGE_CODEBOOK = 4096
+BLOCK = 2**21
 
 
 def squared_distances(vectors, codebook):
@@ -34,6 +37,9 @@ def squared_distances(vectors, codebook):
 def nearest_code(vectors, codebook):
     """Index of the code nearest to each vector; the lowest index wins a tie.
 
+    Of a large codebook a block of vectors is compared at a time, so that the distances in memory at
+    once are no more than `BLOCK`, however many vectors there are.
+
     Args:
         vectors: float32 tensor `[N, D]`.
         codebook: float32 tensor `[K, D]`.
@@ -41,6 +47,19 @@ def nearest_code(vectors, codebook):
     Returns:
         int32 tensor `[N]`.
     """
+    num_embeddings, dim = codebook.shape
+    if num_embeddings < LARGE_CODEBOOK:
+        return _nearest(vectors, codebook)
+    size = max(BLOCK // num_embeddings, 1)
+    count = ops.shape(vectors)[0]
+    missing = -count % size
+    vectors = ops.concatenate([vectors, ops.zeros((missing, dim), vectors.dtype)])
+    blocks = ops.reshape(vectors, (-1, size, dim))
+    codes = ops.map(lambda block: _nearest(block, codebook), blocks)
+    return ops.reshape(codes, (-1,))[:count]
+
+
+def _nearest(vectors, codebook):
     distances = squared_distances(vectors, codebook)
     nearest = distances <= ops.min(distances, axis=1, keepdims=True)
     # As fast as Keras's argmin, which tells zeros of either sign apart by their bits: an operation

@@ -42,6 +42,11 @@ if keras.backend.backend() == "tensorflow":
     # Tiny graphs run a few times: optimizing them takes longer than running them. Those that are
     # exported are optimized as a server does, see `export/conftest.py`.
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    # A fifth of all tracing goes into keeping, for each node, the Python stack that made it.
+    from tensorflow.python.util import tf_stack
+
+    _STACK = tf_stack.extract_stack()
+    tf_stack.extract_stack = lambda stacklevel=1: _STACK
 
 
 def pytest_report_header():
@@ -49,7 +54,10 @@ def pytest_report_header():
 
 
 # Files of more than a minute come first: at the end they would keep one worker, and the other idle.
-LONGEST = ("test_docs.py", "test_demo.py", "test_saved_model.py", "test_examples.py")
+LONGEST = (
+    *("test_kills.py", "test_docs.py", "test_examples.py", "test_damage.py", "test_serving.py"),
+    *("test_demo.py", "test_saved_model.py", "test_hierarchical_prior.py", "test_pixelcnn.py"),
+)
 
 
 def pytest_collection_modifyitems(items):

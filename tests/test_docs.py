@@ -66,7 +66,7 @@ def workplace(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if "```python" in page.read_text()], ids=identify
@@ -115,7 +115,7 @@ def test_the_documents_start_with_known_programs():
     assert {words[0] for _, words in commands()} <= programs
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.tensorflow_only
 def test_commands_run(workplace, monkeypatch, capsys):
     write_fashion_mnist(workplace / "fashion-mnist")

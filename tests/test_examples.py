@@ -1,5 +1,6 @@
 """The example scripts run as they are, with the flags that make them small."""
 
+import gzip
 from pathlib import Path
 
 import keras
@@ -32,7 +33,7 @@ def test_each_example_is_as_short_as_it_says():
     assert all(lines[name] <= limit for name, limit in MAX_LINES.items()), lines
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_three_stages(run_example, tmp_path):
     run_example(
         "pixelcnn_prior_example.py", "--epochs=1", "--filters=8", "--limit=64", f"--out={tmp_path}"
@@ -44,7 +45,7 @@ def test_the_three_stages(run_example, tmp_path):
     assert model.image_shape == (32, 32, 3)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_both_stages_by_fit(run_example, tmp_path):
     result = run_example("minimal.py", 1, 16)
     assert "val_bits_per_code" in result["priors"].history.history
@@ -53,7 +54,7 @@ def test_both_stages_by_fit(run_example, tmp_path):
     np.testing.assert_array_equal(model.vqvae.encode(images)[0], result["vqvae"].encode(images)[0])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_search_over_both_stages(run_example, tmp_path, monkeypatch, capsys):
     for space, architecture in {
         "HyperVQVAE2": {"filters": 8, "num_residual_blocks": 0},
@@ -73,8 +74,10 @@ def test_a_search_over_both_stages(run_example, tmp_path, monkeypatch, capsys):
 
 @pytest.mark.long
 @pytest.mark.tensorflow_only
-def test_a_preset_is_trained_scored_and_exported(run_example, tmp_path, shared_data):
-    data = ("--data-dir", shared_data / "fashion-mnist")
+def test_a_preset_is_trained_scored_and_exported(run_example, tmp_path, shared_data, monkeypatch):
+    monkeypatch.setattr("keras_vqvae2.datasets.fashion_mnist.NUM_TRAIN", 1792)
+    few = cut_fashion_mnist(shared_data / "fashion-mnist", tmp_path / "few", train=2048, t10k=600)
+    data = ("--data-dir", few)
     run_example("train_presets.py", "fashion_mnist", *data, "--tiny", "--out", tmp_path)
     folder = tmp_path / "keras_vqvae2" / "models" / "presets"
     model = ImageGenerator.from_preset(folder / "fashion_mnist.keras")
@@ -82,10 +85,25 @@ def test_a_preset_is_trained_scored_and_exported(run_example, tmp_path, shared_d
     served = tmp_path / "savedmodels" / "fashion_mnist"
     assert (served / "models.config").exists()
     card = (served / "1" / "MODEL_CARD.md").read_text()
-    assert "1,000 images of each kind against 4,000 of fashion_mnist/test[:4000]" in card
+    assert "100 images of each kind against 400 of fashion_mnist/test[:400]" in card
 
 
-@pytest.mark.slow
+def cut_fashion_mnist(source, folder, **counts):
+    """Copy the first images of each split, as IDX files; return their folder."""
+    folder.mkdir()
+    for split, count in counts.items():
+        for kind, dimensions in (("images-idx3", 3), ("labels-idx1", 1)):
+            name = f"{split}-{kind}-ubyte.gz"
+            content = gzip.decompress((source / name).read_bytes())
+            head = 4 + 4 * dimensions
+            sizes = np.frombuffer(content[4:head], ">u4").copy()
+            sizes[0] = count
+            kept = content[head : head + int(np.prod(sizes))]
+            (folder / name).write_bytes(gzip.compress(content[:4] + sizes.tobytes() + kept))
+    return folder
+
+
+@pytest.mark.long
 def test_a_prior_without_label_dropout_learns_to_be_guided(run_example, tmp_path):
     vqvae = VQVAE2((32, 32, 3), filters=4, embedding_dim=4, num_embeddings=8)
     prior = HierarchicalPrior.from_vqvae(vqvae, num_classes=34)

@@ -45,6 +45,16 @@ def test_the_lowest_index_wins_a_tie():
     np.testing.assert_array_equal(ops.nearest_code(vectors, codebook), [1, 1, 1, 0])
 
 
+@pytest.mark.parametrize("count", [1, 6, 7, 20])
+def test_blocks_of_vectors_find_the_same_codes(monkeypatch, count):
+    rng = np.random.default_rng(count)
+    vectors, codebook = (rng.normal(size=(n, 3)).astype("float32") for n in (count, 10))
+    at_once = value(ops.nearest_code(vectors, codebook))
+    monkeypatch.setattr(ops, "LARGE_CODEBOOK", 10)
+    monkeypatch.setattr(ops, "BLOCK", 60)  # six vectors
+    np.testing.assert_array_equal(value(ops.nearest_code(vectors, codebook)), at_once)
+
+
 @pytest.mark.parametrize("codes", [[0, 2, 2, 1, 2], [4, 4, 4, 4, 4]])
 def test_code_statistics_count_and_add_up(codes):
     vectors = np.random.default_rng(0).integers(-9, 9, (5, 2)).astype("float32")

@@ -193,7 +193,7 @@ def test_samples_have_the_frequencies_that_the_logits_give(one_file):
     assert pearson(observed, np.exp(ours.log_prob(grids).astype("float64"))) > 0.01
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_script_draws_what_it_learned(one_file, tmp_path, monkeypatch):
     # Most of the time of a tiny run goes into tracing the blocks.
     for name, sizes in {"VQVAE2": {}, "pixelcnn": {"num_blocks": 1}}.items():

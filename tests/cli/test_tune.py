@@ -33,7 +33,7 @@ def tuned(tmp_path_factory):
     return folder / "run", flags
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_command_leaves_the_best_of_both_stages(tuned):
     run_dir, _ = tuned
     for stage, objective in (("vqvae2", "reconstruction_mse"), ("prior", "bits_per_code")):
@@ -52,14 +52,14 @@ def test_the_command_leaves_the_best_of_both_stages(tuned):
         assert (folder / "trials.png").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.tensorflow_only
 def test_tensorboard_gets_the_hyperparameters(tuned):
     events = list((tuned[0] / "tuning" / "logs" / "vqvae2").rglob("events*"))
     assert sum(b"_hparams_" in file.read_bytes() for file in events) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_training_takes_the_options_of_the_best(tuned, monkeypatch):
     run_dir, _ = tuned
     monkeypatch.setattr("keras_vqvae2.cli.train_prior.require", lambda *_: None)
@@ -90,7 +90,7 @@ def test_a_training_takes_the_options_of_the_best(tuned, monkeypatch):
     assert best["prior"]["batch_size"] == 8
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -48,7 +48,7 @@ def check(benchmark, one_device, way, folder):
             np.testing.assert_allclose(result[key], value, rtol=1e-5, atol=1e-5, err_msg=key)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_mirrored_replicas_learn_what_one_device_learns(benchmark, one_device, tmp_path):
     """With k-means, restarts, and a last batch that leaves a replica without any example."""
     check(benchmark, one_device, "mirrored", tmp_path)
@@ -59,7 +59,7 @@ def test_workers_learn_what_one_device_learns(benchmark, one_device, tmp_path):
     check(benchmark, one_device, "multiworker", tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_devices_of_jax_learn_what_one_device_learns(benchmark, one_device, tmp_path):
     check(benchmark, one_device, "data-parallel", tmp_path)
 
@@ -119,7 +119,7 @@ print("skipped by all")
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_all_replicas_skip_a_step_that_is_not_finite_on_one(benchmark):
     if keras.backend.backend() != "tensorflow":
         pytest.skip("needs the tensorflow backend")

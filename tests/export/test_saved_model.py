@@ -392,7 +392,7 @@ model.export(sys.argv[1] + "/1")
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.long
 def test_a_model_on_jax_gives_the_same_export(vqvae_of_one_level, signatures, tmp_path):
     import tensorflow as tf
@@ -431,7 +431,7 @@ def loaded(exported):
     return tf.saved_model.load(str(exported))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name", ["encode", "decode", pytest.param("sample_from_noise", marks=pytest.mark.long)]
 )

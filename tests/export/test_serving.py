@@ -25,7 +25,7 @@ from keras_vqvae2.export import model_card, saved_model, serving
 grpc = pytest.importorskip("grpc", reason="the extra `serving` is not installed")
 pytest.importorskip("tensorflow_serving.apis", reason="the extra `serving` is not installed")
 
-pytestmark = [pytest.mark.tensorflow_only, pytest.mark.slow]
+pytestmark = [pytest.mark.tensorflow_only, pytest.mark.long]
 
 CLIENT = Path(__file__).parents[2] / "examples" / "serving_client.py"
 LEVEL = {"usage": 1.0, "perplexity": 6.5, "bits_per_code": {"train": 2.5, "validation": 2.75}}

@@ -61,7 +61,7 @@ def expected(pictures):
     return digests(config.run_dir)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="names no open files")
 def test_what_was_saved_is_intact_and_the_run_goes_on(pictures, expected, tmp_path):
     sentence = import_module("keras_vqvae2.cli.app")._sentence

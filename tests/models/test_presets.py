@@ -46,7 +46,7 @@ def test_the_emoji_preset_reconstructs_without_a_pattern_of_dots(preset):
     assert nyquist_ratio(reconstructions) < 1.7 * nyquist_ratio(data.images)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.tensorflow_only
 @pytest.mark.parametrize("name", ["emoji32", "fashion_mnist"])
 def test_the_saved_model_of_a_preset_is_that_of_its_name(preset, name):

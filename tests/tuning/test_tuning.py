@@ -257,7 +257,7 @@ def test_hyperband_repeats_its_schedule_as_often_as_the_epochs_allow(tmp_path):
     assert [repeats(total) for total in (10, 36, 71, 72)] == [1, 1, 1, 2]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_hyperband_goes_on_with_the_best_and_its_optimizer(tmp_path):
     """Three models for an epoch, then the best of them for two more."""
     folder = tmp_path / "search"
@@ -275,7 +275,7 @@ def test_hyperband_goes_on_with_the_best_and_its_optimizer(tmp_path):
     assert any(np.any(keras.ops.convert_to_numpy(v)) for v in last.optimizer.variables[2:])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_bayesian_search_over_a_pixelcnn(tmp_path):
     """One free number: after two random trials the next one is a guess from their scores."""
