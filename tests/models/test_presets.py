@@ -174,11 +174,11 @@ def test_a_card_or_folder_that_will_not_do_is_refused_before_anything_is_written
     assert [file.name for file in tmp_path.iterdir()] == ["note.txt"]
 
 
-def test_each_embedded_preset_is_described():
+def test_each_embedded_preset_is_described(preset):
     assert sorted(ImageGenerator.presets) == preset_names()
     assert VQVAE2.presets == ImageGenerator.presets
     for name, told in VQVAE2.presets.items():
-        model = ImageGenerator.from_preset(name)
+        model = preset(name)
         assert tuple(told["image_shape"]) == model.image_shape
         assert told["num_classes"] == model.num_classes
         assert told["parameters"] == model.count_params()

@@ -46,7 +46,7 @@ np.savez(f"{folder}/results.npz", **results)
 
 
 # On JAX a model is saved, loaded, exported in `test_export`.
-pytestmark = pytest.mark.tensorflow_only
+pytestmark = [pytest.mark.tensorflow_only, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")
