@@ -132,11 +132,15 @@ def growth(folder, rounds):
 def memory(folder, rounds):
     """Return the estimate of `info` beside the measured peak."""
     rows = [["GiB", "batch", "`info` says", "measured", "whole process"]]
-    for stage, title in ((1, "stage 1, the VQ-VAE-2"), (2, "stage 2, the prior")):
-        for batch in (64, 128, 256):
+    for stage, title, batches in (
+        (1, "stage 1, the VQ-VAE-2 learns", (64, 128, 256)),
+        (2, "stage 2, the prior learns", (64, 128, 256)),
+        (3, "stage 3, images are generated", (64,)),
+    ):
+        for batch in batches:
             found = run("peak", "tensorflow", folder, batch=batch, stage=stage)
-            sizes = [f"{found[name] / 1024:.1f}" for name in ("estimate", "peak", "process")]
-            rows.append([title, batch, *sizes])
+            sizes = [found[name] for name in ("estimate", "peak", "process")]
+            rows.append([title, batch, *(f"{x / 1024:.1f}" if x else "" for x in sizes)])
     return markdown(rows)
 
 

@@ -4,6 +4,7 @@ The same architecture in plain PyTorch (`plain_torch.py`) begins with the same w
 loss must be the same. Times are milliseconds of processor time on one core.
 """
 
+import ctypes
 import gc
 import json
 import os
@@ -260,23 +261,24 @@ def grow(engine, folder, **sizes):
 
 
 def peak(engine, folder, batch, stage):
-    """Measure the most memory that training steps at the specified size take."""
+    """Measure the most memory that a stage takes at the specified size, and `info`'s estimate."""
     import keras_vqvae2 as kv
 
     vqvae = kv.VQVAE2((32, 32, 3))
-    model, data = vqvae, images(batch)
-    if stage == 2:
-        model, data = kv.HierarchicalPrior.from_vqvae(vqvae), tuple(codes(batch)[::-1])
-    model.compile("adam")
+    priors = kv.HierarchicalPrior.from_vqvae(vqvae)
+    generator = kv.ImageGenerator(vqvae, priors)
+    data = {1: images(batch), 2: tuple(codes(batch)[::-1]), 3: batch}[stage]
+    model = {1: vqvae, 2: priors, 3: generator}[stage]
+    work = generator.generate
+    if stage < 3:
+        model.compile("adam")
+        work = model.train_on_batch
     before = memory_status("VmRSS")
     for _ in range(2):
-        model.train_on_batch(data)
+        work(data)
     most = memory_status("VmHWM")
-    return {
-        "estimate": kv.evaluation.training_bytes(model, batch) / 2**20,
-        "peak": most - before,
-        "process": most,
-    }
+    estimate = kv.evaluation.training_bytes(model, batch) / 2**20 if stage < 3 else None
+    return {"estimate": estimate, "peak": most - before, "process": most}
 
 
 def start(engine, folder):
@@ -322,6 +324,7 @@ def memory_status(name):
 def extra_mib(function):
     """Return how much more memory a process has at the peak of a call than before it."""
     gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # what is free goes back to the system
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     before = memory_status("VmRSS")
     function()
