@@ -14,9 +14,11 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 MAX_LINES = {
     "continue_preset.py": 105,
     "embed_emoji.py": 55,
+    "gallery.py": 130,
     "pixelcnn_prior_example.py": 65,
     "minimal.py": 30,
     "serving_client.py": 90,
+    "three_stages.py": 130,
     "torch_data_loader.py": 50,
     "torch_loop.py": 60,
     "train_classifiers.py": 65,
