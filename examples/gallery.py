@@ -27,6 +27,7 @@ parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("model", help="a preset's name, a .keras file or a folder")
 parser.add_argument("--dataset", help="what it was trained on; known of an embedded preset")
 parser.add_argument("--data-dir", type=Path, help="folder of the data")
+parser.add_argument("--label-key", help="which of several kinds of labels; see `datasets.load`")
 parser.add_argument("--train-split", default="train", help="images that the model has learned")
 parser.add_argument("--test-split", default="test", help="images that it has never seen")
 parser.add_argument("--out", type=Path, default=Path("gallery"), help="folder of the pictures")
@@ -35,9 +36,11 @@ arguments = parser.parse_args()
 model = kv.ImageGenerator.from_preset(arguments.model)
 height, width, _ = model.image_shape
 dataset = arguments.dataset or kv.ImageGenerator.presets[arguments.model]["dataset"]
-size = {"image_size": (height, width)} if Path(dataset).is_dir() else {}
+options = {"data_dir": arguments.data_dir, "label_key": arguments.label_key}
+if Path(dataset).is_dir():
+    options["image_size"] = (height, width)
 train, test = (
-    kv.datasets.load(dataset, split, data_dir=arguments.data_dir, **size)
+    kv.datasets.load(dataset, split, **options)
     for split in (arguments.train_split, arguments.test_split)
 )
 

@@ -69,19 +69,14 @@ first = vqvae.fit(
 )
 save("reconstructions", rows)
 
-# Each code alone: the whole grid is that code, and the other level the code of empty white.
+# The fine codes, each alone: all of its grid is that code, and the coarse codes those of white.
 codes = vqvae.encode(train.images)
-white = [level[0, 0, 0] for level in vqvae.encode(np.full_like(train.images[:1], 255))]
-for level, name in enumerate(vqvae.level_names):
-    counts = np.bincount(codes[level].ravel(), minlength=vqvae.num_embeddings[level])
-    often = np.argsort(-counts, kind="stable")[:SHOWN_CODES]
-    grids = [
-        np.full((len(often), *shape), code, "int32")
-        for shape, code in zip(vqvae.code_shapes, white, strict=True)
-    ]
-    grids[level][:] = often[:, None, None]
-    alone = keras.ops.convert_to_numpy(vqvae.decode(grids))
-    drawing.save(arguments.out / f"{name}_codes.png", drawing.grid(alone, columns=16))
+counts = np.bincount(codes[-1].ravel(), minlength=vqvae.num_embeddings[-1])
+often = np.argsort(-counts, kind="stable")[:SHOWN_CODES].astype("int32")
+white = vqvae.encode(np.full((len(often), *train.image_shape), 255, "uint8"))
+same = np.broadcast_to(often[:, None, None], white[-1].shape)
+alone = keras.ops.convert_to_numpy(vqvae.decode((*white[:-1], same)))
+drawing.save(arguments.out / "codes.png", drawing.grid(alone, columns=16))
 
 # Stage 2: a prior over the codes; stage 3 after each epoch: codes drawn from it, and decoded.
 prior = kv.HierarchicalPrior.from_vqvae(

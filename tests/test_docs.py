@@ -160,6 +160,15 @@ def write_fashion_mnist(folder):
         (folder / f"t10k-{name}-ubyte.gz").write_bytes(gzip.compress(content))
 
 
+def test_a_request_by_hand_has_all_inputs_of_the_served_preset():
+    (body,) = re.findall(r"curl \S+ -d '(.*?)'", (ROOT / "docs/serving.md").read_text(), re.DOTALL)
+    request = json.loads(body)
+    card = (ROOT / "savedmodels/emoji32/1/MODEL_CARD.md").read_text()
+    (inputs,) = re.findall(rf"^\| `{request['signature_name']}` \|.*?\|(.*?)\|", card, re.MULTILINE)
+    expected = set(re.findall(r"`(\w+)` ", inputs))
+    assert all(instance.keys() == expected for instance in request["instances"])
+
+
 @pytest.mark.parametrize("page", PAGES, ids=identify)
 def test_links_lead_to_files_and_headings(page):
     for link in re.findall(r"\]\(([^)]+)\)", page.read_text()):
