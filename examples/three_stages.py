@@ -111,6 +111,7 @@ for axis, (history, title, names) in zip(axes, curves, strict=True):
     for name in names:
         epochs = range(1, len(history.history[name]) + 1)
         axis.plot(epochs, history.history[name], marker=".", label=name)
-    axis.set(title=title, xlabel="epoch")
+    axis.set(title=title, xlabel="epoch", ylim=(0, None))
+    axis.xaxis.get_major_locator().set_params(integer=True)
     axis.legend()
 figure.savefig(arguments.out / "curves.png", dpi=90)
