@@ -147,7 +147,7 @@ def load_and_stop(*arguments):
     data = run.load_split(config, "train")
     if config.data.name == "photos":
         assert data.label_names == ("cats", "dogs")
-        assert data.image_shape == (64, 64, 3)
+        assert data.image_shape == (*config.data.image_size, 3)
     raise SystemExit
 
 

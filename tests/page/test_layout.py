@@ -4,6 +4,8 @@ import pytest
 
 from keras_vqvae2 import page
 
+pytestmark = pytest.mark.slow
+
 
 def classes_at_first(model, **options):
     gradio = pytest.importorskip("gradio")
