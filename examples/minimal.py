@@ -6,7 +6,7 @@ import keras
 
 import keras_vqvae2 as kv
 
-epochs, limit = (int(value) for value in [*sys.argv[1:], 20, 3000][:2])
+epochs, limit = map(int, [*sys.argv[1:], *(20, 3000)[len(sys.argv) - 1 :]])
 images = kv.datasets.load("emoji32", "train").images[:limit]
 validation = kv.datasets.load("emoji32", "validation").images[:limit]
 

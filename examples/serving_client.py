@@ -2,8 +2,9 @@
 
     keras-vqvae2 serve-command runs/emoji32/saved_model     # prints how to start the server
     python examples/serving_client.py --model emoji32 --temperature 0.9
-    python examples/serving_client.py --model emoji32 --rest
+    python examples/serving_client.py --model emoji32 --rest --label 15 --guidance 2
 
+REST knows no defaults: there a model by class wants its label, and one that is guided the guidance.
 Needs `pip install tensorflow-serving-api pillow`, and not this package.
 """
 
@@ -53,6 +54,7 @@ def main():
     parser.add_argument("--rest", action="store_true", help="REST in place of gRPC")
     parser.add_argument("--seed", type=int, default=0, help="of the first image")
     parser.add_argument("--label", type=int, help="class of all images, if the model has classes")
+    parser.add_argument("--guidance", type=float, help="by the class, if the model can be guided")
     parser.add_argument("--temperature", type=float, default=1.0)
     parser.add_argument("--out", default="served.png")
     flags = parser.parse_args()
@@ -66,6 +68,8 @@ def main():
     }
     if flags.label is not None:
         inputs["labels"] = np.full(16, flags.label, "int32")
+    if flags.guidance is not None:
+        inputs["guidance"] = np.full(16, flags.guidance, "float32")
     ask = over_rest if flags.rest else over_grpc
     address = flags.address or ("localhost:8501" if flags.rest else "localhost:8500")
     images = ask(address, flags.model, inputs)

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import keras_vqvae2 as kv
 
-epochs, limit = (int(value) for value in [*sys.argv[1:], 20, 3000][:2])
+epochs, limit = map(int, [*sys.argv[1:], *(20, 3000)[len(sys.argv) - 1 :]])
 
 
 def train(model, arrays):

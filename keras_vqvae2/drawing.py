@@ -51,7 +51,7 @@ def grid(images, columns=None, padding=2):
     return np.pad(picture, ((0, padding), (0, padding), (0, 0)), constant_values=255)
 
 
-def named_rows(images, names, padding=2):
+def named_rows(images, names, padding=2, heads=()):
     """Lay images out in rows of one class each, with its name before it.
 
     Args:
@@ -59,6 +59,7 @@ def named_rows(images, names, padding=2):
             shorter than the others.
         names: of the classes, one a row.
         padding: white pixels around each image.
+        heads: what stands above the columns, each word over an equal share of them.
 
     Returns:
         uint8 array `[height, width, 3]`, the rows as `grid` makes them.
@@ -89,7 +90,15 @@ def named_rows(images, names, padding=2):
     for row, name in enumerate(names):
         middle = padding + row * height + (height - padding) / 2
         draw.text((padding, middle), name, "black", font, anchor="lm")
-    return np.concatenate([np.asarray(left), np.broadcast_to(picture, (*picture.shape[:2], 3))], 1)
+    rows = np.concatenate([np.asarray(left), np.broadcast_to(picture, (*picture.shape[:2], 3))], 1)
+    if not heads:
+        return rows
+    above = Image.new("RGB", (rows.shape[1], sum(font.getmetrics()) + 2 * padding), "white")
+    draw = ImageDraw.Draw(above)
+    for column, head in enumerate(heads):
+        middle = margin + (column + 0.5) * picture.shape[1] / len(heads)
+        draw.text((middle, above.height / 2), head, "black", font, anchor="mm")
+    return np.concatenate([np.asarray(above), rows])
 
 
 def pairs(originals, reconstructions, columns=None, padding=2):

@@ -127,7 +127,9 @@ def run_example(tmp_path, monkeypatch):
         "from_vqvae",
         lambda vqvae, **options: from_vqvae(vqvae, **{**options, "filters": 8, "num_blocks": 1}),
     )
-    monkeypatch.setattr("keras_vqvae2.VQVAE2", functools.partial(VQVAE2, num_residual_blocks=0))
+    small = functools.partial(VQVAE2, num_residual_blocks=0)
+    small.from_preset = VQVAE2.from_preset
+    monkeypatch.setattr("keras_vqvae2.VQVAE2", small)
 
     examples = Path(__file__).parents[1] / "examples"
 

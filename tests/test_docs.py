@@ -147,7 +147,7 @@ def load_and_stop(*arguments):
     data = run.load_split(config, "train")
     if config.data.name == "photos":
         assert data.label_names == ("cats", "dogs")
-        assert data.image_shape == (64, 64, 3)
+        assert data.image_shape == (*config.data.image_size, 3)
     raise SystemExit
 
 
@@ -158,6 +158,15 @@ def write_fashion_mnist(folder):
         sizes = np.array(shape, ">u4").tobytes()
         content = bytes([0, 0, 8, len(shape)]) + sizes + np.zeros(shape, "uint8").tobytes()
         (folder / f"t10k-{name}-ubyte.gz").write_bytes(gzip.compress(content))
+
+
+def test_a_request_by_hand_has_all_inputs_of_the_served_preset():
+    (body,) = re.findall(r"curl \S+ -d '(.*?)'", (ROOT / "docs/serving.md").read_text(), re.DOTALL)
+    request = json.loads(body)
+    card = (ROOT / "savedmodels/emoji32/1/MODEL_CARD.md").read_text()
+    (inputs,) = re.findall(rf"^\| `{request['signature_name']}` \|.*?\|(.*?)\|", card, re.MULTILINE)
+    expected = set(re.findall(r"`(\w+)` ", inputs))
+    assert all(instance.keys() == expected for instance in request["instances"])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=identify)

@@ -37,6 +37,20 @@ def test_each_row_of_a_class_stands_beside_its_name():
         drawing.named_rows(images, [])
 
 
+def test_heads_stand_above_equal_shares_of_the_columns():
+    images = np.zeros((8, 60, 60, 3), np.uint8)
+    rows = drawing.named_rows(images, ["one", "two"])
+    picture = drawing.named_rows(images, ["one", "two"], heads=["a", "much wider"])
+    above = picture[: len(picture) - len(rows)]
+    np.testing.assert_array_equal(picture[len(above) :], rows)
+    middle = rows.shape[1] - (4 * 62 + 2) // 2  # of the four columns
+    ink = (above < 128).any(axis=(0, 2))
+    left, right = ink[:middle].nonzero()[0], middle + ink[middle:].nonzero()[0]
+    for found, expected in ((left, middle - 62), (right, middle + 62)):
+        assert (found[0] + found[-1]) / 2 == pytest.approx(expected, abs=3)
+    assert np.ptp(left) < np.ptp(right)
+
+
 def test_a_reconstruction_lies_beside_its_original():
     originals = np.arange(3, dtype=np.uint8).reshape(3, 1, 1, 1)
     picture = drawing.pairs(originals, originals + 100, columns=2, padding=0)

@@ -1,6 +1,10 @@
 """The example scripts run as they are, with the flags that make them small."""
 
 import gzip
+import re
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
@@ -13,16 +17,24 @@ from keras_vqvae2.datasets import emoji32
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 MAX_LINES = {
+    "callbacks.py": 80,
+    "class_conditional.py": 80,
+    "completion.py": 80,
     "continue_preset.py": 105,
     "embed_emoji.py": 55,
-    "pixelcnn_prior_example.py": 65,
+    "gallery.py": 130,
     "minimal.py": 30,
+    "own_folder.py": 80,
+    "pixelcnn_prior_example.py": 65,
+    "resume.py": 80,
     "serving_client.py": 90,
+    "three_stages.py": 130,
     "torch_data_loader.py": 50,
     "torch_loop.py": 60,
     "train_classifiers.py": 65,
     "train_presets.py": 170,
     "tuning.py": 40,
+    "two_workers.py": 80,
     "vqvae2_in_one_file.py": 250,
 }
 
@@ -31,6 +43,11 @@ def test_each_example_is_as_short_as_it_says():
     lines = {path.name: len(path.read_text().splitlines()) for path in EXAMPLES.glob("*.py")}
     assert lines.keys() == MAX_LINES.keys()
     assert all(lines[name] <= limit for name, limit in MAX_LINES.items()), lines
+
+
+def test_one_page_lists_them_all():
+    page = (EXAMPLES.parent / "docs" / "examples.md").read_text()
+    assert set(re.findall(r"\(\.\./examples/([^)]+)\)", page)) == MAX_LINES.keys()
 
 
 @pytest.mark.long
@@ -52,6 +69,84 @@ def test_both_stages_by_fit(run_example, tmp_path):
     model = keras.saving.load_model(tmp_path / "emoji32.keras")
     images = result["validation"][:2]
     np.testing.assert_array_equal(model.vqvae.encode(images)[0], result["vqvae"].encode(images)[0])
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_folder_becomes_a_generator(run_example, tmp_path):
+    rng = np.random.default_rng(0)
+    for number in range(16):
+        split, kind = (("train", "validation")[number % 4 == 3], ("cats", "dogs")[number // 4 % 2])
+        file = tmp_path / "photos" / split / kind / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (20, 24, 3), dtype="uint8")).save(file)
+    result = run_example("own_folder.py", tmp_path / "photos", 16, 1)
+    model = ImageGenerator.from_preset(tmp_path / "my_model.keras")
+    assert model.label_names == ("cats", "dogs")
+    samples = result["drawing"].grid(model.generate(64, labels=["cats", "dogs"] * 32, seed=0))
+    drawn = np.asarray(Image.open(tmp_path / "my_samples.png"))
+    np.testing.assert_array_equal(drawn[::2, ::2], samples)
+    assert (tmp_path / "my_reconstructions.png").exists()
+
+
+@pytest.mark.long
+def test_a_prior_by_class_is_saved_and_completes_and_fills_a_gallery(run_example, tmp_path):
+    result = run_example("class_conditional.py", 1, 64)
+    assert result["model"].label_names == result["train"].label_names
+    assert (tmp_path / "by_style.png").exists()
+    run_example("completion.py", "by_style.keras", result["names"][1])
+    # Four rows of a picture half erased and four completions, each 34 pixels, twice enlarged.
+    assert Image.open(tmp_path / "completions.png").size == (2 * (5 * 34 + 2), 2 * (4 * 34 + 2))
+    data = ("--dataset=emoji32", "--label-key=style", "--train-split=test[:5%]")
+    run_example("gallery.py", "by_style.keras", *data, "--test-split=test[:5%]")
+    pictures = {file.stem for file in (tmp_path / "gallery").glob("*.png")}
+    names = ("codes", "samples", "prior", "completions", "sweep", "nearest")
+    assert pictures == {f"by_style_{name}" for name in names}
+
+
+@pytest.mark.long
+@pytest.mark.tensorflow_only
+def test_both_stages_are_watched(run_example, tmp_path):
+    run_example("callbacks.py", 1, 16)
+    logs = tmp_path / "logs"
+    events = {file.parent.relative_to(logs).as_posix() for file in logs.glob("**/*events*")}
+    assert events == {"vqvae", "vqvae/train", "vqvae/validation", "prior/train", "prior/validation"}
+    assert len((logs / "prior.csv").read_text().splitlines()) == 2
+
+
+@pytest.mark.long
+def test_a_fit_goes_on_where_it_was(run_example, capsys):
+    run_example("resume.py", 1, 16)
+    first = capsys.readouterr().out.splitlines()[-1]
+    result = run_example("resume.py", 2, 16)
+    told = capsys.readouterr().out
+    assert first.startswith("epoch 1: ")
+    assert first in told
+    assert "Epoch 1/2" not in told
+    assert len(result["checkpoints"].history) == 2
+
+
+@pytest.mark.long
+@pytest.mark.tensorflow_only
+def test_two_workers_train_one_model(tmp_path):
+    with socket.socket() as one, socket.socket() as other:
+        for end in (one, other):
+            end.bind(("localhost", 0))
+        addresses = [f"localhost:{end.getsockname()[1]}" for end in (one, other)]
+    words = [[sys.executable, EXAMPLES / "two_workers.py", str(i), "1"] for i in range(2)]
+    workers = [subprocess.Popen([*each, *addresses], cwd=tmp_path) for each in words]
+    assert [worker.wait(timeout=600) for worker in workers] == [0, 0]
+    assert keras.saving.load_model(tmp_path / "vqvae.keras").image_shape == (32, 32, 3)
+
+
+@pytest.mark.long
+@pytest.mark.tensorflow_only
+def test_the_stages_are_watched(run_example, tmp_path):
+    run_example(
+        "three_stages.py", "--epochs=2", "--filters=4", "--split=test[:64]", f"--out={tmp_path}"
+    )
+    names = ("reconstructions", "codes", "samples", "curves")
+    assert {file.stem for file in tmp_path.glob("*.png")} == set(names)
 
 
 @pytest.mark.long

@@ -117,11 +117,9 @@ def _scored_splits(config, reference, held_out):
 def _score(config, generator, reference, held_out, extractor, sets):
     """The scores of samples, and a picture of samples beside the nearest training images."""
     from keras_vqvae2 import drawing
-    from keras_vqvae2.evaluation.extractors import SECOND
+    from keras_vqvae2.evaluation.extractors import second_of
 
-    train, second = load_split(config, "train"), None
-    if extractor.name in SECOND:
-        second = kv.evaluation.load_extractor(SECOND[extractor.name])
+    train = load_split(config, "train")
     with progress("samples to score") as update:
         scores, samples, neighbours = kv.evaluation.score_samples(
             generator,
@@ -129,7 +127,7 @@ def _score(config, generator, reference, held_out, extractor, sets):
             held_out,
             train,
             extractor,
-            second=second,
+            second=second_of(extractor),
             num_sets=sets,
             num_classified=NUM_CLASSIFIED,
             seed=config.seed,

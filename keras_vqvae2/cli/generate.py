@@ -6,7 +6,7 @@ import click
 
 from keras_vqvae2.cli.flags import FILE, config_command
 from keras_vqvae2.cli.progress import console, progress
-from keras_vqvae2.cli.run import begin, load_codes, load_generator, one_label, save_picture
+from keras_vqvae2.cli.run import begin, frequent_classes, load_generator, one_label, save_picture
 
 SAMPLING = ("temperature", "top_k", "top_p", "guidance")
 
@@ -53,7 +53,7 @@ def generate(config, label=None, out=None):
 
     generator = load_generator(config)
     count, seed = config.num_samples, config.seed
-    classes = _frequent_classes(config, generator) if label is None else ()
+    classes = frequent_classes(config, generator) if label is None else ()
     samples, picture = _draw(generator, count, label, seed, classes)
     random = generator.generate_random(count, seed=seed)
     config.save()
@@ -117,15 +117,3 @@ def _draw(generator, count, label, seed, classes, **options):
         return samples, drawing.grid(samples)
     known = generator.label_names or [str(number) for number in range(generator.num_classes)]
     return samples, drawing.named_rows(samples, [known[row] for row in rows])
-
-
-def _frequent_classes(config, generator):
-    """The classes of a run's training codes, int `[num_classes]`, the most frequent first."""
-    import numpy as np
-
-    frequencies = np.zeros(generator.num_classes or 0)
-    if len(frequencies) and (config.codes_dir / "train").exists():
-        codes = load_codes(config, "train")
-        for index in range(len(codes) if codes.num_classes else 0):
-            frequencies += np.bincount(codes[index][1], minlength=len(frequencies))
-    return np.argsort(-frequencies, kind="stable")

@@ -9,7 +9,7 @@ import click
 
 from keras_vqvae2.cli.flags import FILE, Command, resolve
 from keras_vqvae2.cli.progress import console
-from keras_vqvae2.cli.run import load_generator, require
+from keras_vqvae2.cli.run import frequent_classes, load_generator, require
 
 PRESET = "emoji32"
 
@@ -41,21 +41,34 @@ def command(preset, run_dir, host, port):
             f"Received: preset={preset!r}, run_dir={str(run_dir)!r}"
         )
     if run_dir is None:
-        from keras_vqvae2.models import ImageGenerator
-
         name = PRESET if preset is None else preset
-        play(lambda: ImageGenerator.from_preset(name), Path(name).name, host, port)
+        play(lambda: load_preset(name), Path(name).name, host, port)
         return
     config = resolve({"run_dir": run_dir})
     require(config, "prior", "vqvae")
-    play(lambda: load_generator(config), run_dir.name, host, port)
+    play(lambda: load_run(config), run_dir.name, host, port)
+
+
+def load_preset(name):
+    """Return the `ImageGenerator` of a preset and its most frequent class, or None if unknown."""
+    from keras_vqvae2.models import ImageGenerator
+
+    generator = ImageGenerator.from_preset(name)
+    return generator, ImageGenerator.presets.get(name, {}).get("frequent_classes", [None])[0]
+
+
+def load_run(config):
+    """Return the `ImageGenerator` of a run and its most frequent class, or None without classes."""
+    generator = load_generator(config)
+    return generator, next(iter(frequent_classes(config, generator)), None)
 
 
 def play(load, title, host="127.0.0.1", port=None):
     """Serve the page of a model until the process is interrupted.
 
     Args:
-        load: function without arguments that returns the `ImageGenerator`.
+        load: function without arguments that returns the `ImageGenerator`, and the number of the
+            class that the page begins with or None.
         title: what stands above the page.
         host: address to listen on.
         port: integer; None for a free one from 7860 on.
@@ -67,7 +80,7 @@ def play(load, title, host="127.0.0.1", port=None):
     Example:
 
     ```python
-    play(lambda: ImageGenerator.from_preset("emoji32"), "emoji32")
+    play(lambda: load_preset("emoji32"), "emoji32")
     ```
     """
     from keras_vqvae2.page.layout import build_page
@@ -76,7 +89,8 @@ def play(load, title, host="127.0.0.1", port=None):
         # Gradio reads them once: where uploads go, and that nobody is told of its use.
         os.environ.update(GRADIO_TEMP_DIR=folder, GRADIO_ANALYTICS_ENABLED="False")
         console().rule(f"A page to play with {title}")
-        page = build_page(load(), title)
+        generator, label = load()
+        page = build_page(generator, title, label)
         try:
             address = open_page(page, folder, host, port)
             console().print(f"Open {address} in a browser; Ctrl-C ends it.", markup=False)

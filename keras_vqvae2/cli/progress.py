@@ -21,9 +21,9 @@ def tell(config, wrote, *commands):
         wrote: path of the file or folder.
         *commands: of the program, with their words, that take it from there.
     """
-    console().print(f"wrote {wrote}", markup=False)
-    for words in commands:
-        console().print(f"next: keras-vqvae2 {words} --run-dir {config.run_dir}", markup=False)
+    lines = [f"wrote {wrote}"]
+    lines += [f"next: keras-vqvae2 {words} --run-dir {config.run_dir}" for words in commands]
+    console().print("\n".join(lines), markup=False, soft_wrap=True)  # to be copied whole
 
 
 def _bar():
@@ -103,6 +103,7 @@ def epoch_progress(shown):
             if skipped := (logs or {}).get("skipped"):
                 words.append(f"[red]{skipped:.0f} steps skipped: not finite[/red]")
             words.append(f"{time.monotonic() - self._start:.1f} s")
-            console().print("  ".join([self._title, *words]))
+            # One line in a log too, where 80 columns are all that rich takes for granted.
+            console().print("  ".join([self._title, *words]), soft_wrap=True)
 
     return EpochProgress()

@@ -320,6 +320,32 @@ def load_generator(config):
     return kv.ImageGenerator(vqvae, prior, sampling)
 
 
+def frequent_classes(config, generator):
+    """Return the classes of a run's training codes, the most frequent first.
+
+    Args:
+        config: `Config`.
+        generator: the run's `ImageGenerator`.
+
+    Returns:
+        int array `[num_classes]`; in their own order where no codes tell; empty without classes.
+
+    Example:
+
+    ```python
+    most_frequent, *_ = frequent_classes(config, load_generator(config))
+    ```
+    """
+    import numpy as np
+
+    frequencies = np.zeros(generator.num_classes or 0)
+    if len(frequencies) and (config.codes_dir / "train").exists():
+        codes = load_codes(config, "train")
+        for index in range(len(codes) if codes.num_classes else 0):
+            frequencies += np.bincount(codes[index][1], minlength=len(frequencies))
+    return np.argsort(-frequencies, kind="stable")
+
+
 def one_label(priors, count, label):
     """Return the class of images that are all of one.
 

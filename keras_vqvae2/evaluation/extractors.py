@@ -120,6 +120,24 @@ def load_extractor(name="auto", dataset=None):
     raise ValueError(f"`extractor` must be {known}, or a `.keras` file. Received: {name!r}")
 
 
+def second_of(extractor):
+    """Return the embedded extractor of another architecture beside one, or None.
+
+    Args:
+        extractor: `FeatureExtractor`. If it knows no classes, the second one knows none either: of
+            other images than its own it would recognise nothing.
+
+    Example:
+
+    >>> second_of(load_extractor("emoji32")).name
+    'emoji32_second'
+    """
+    if extractor.name not in SECOND:
+        return None
+    second = load_extractor(SECOND[extractor.name])
+    return dataclasses.replace(second, classifier=None) if extractor.classifier is None else second
+
+
 def _inception():
     try:
         network = keras.applications.InceptionV3(include_top=False, pooling="avg")

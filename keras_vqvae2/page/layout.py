@@ -23,26 +23,30 @@ UPLOAD_HELP = (
 )
 
 
-def build_page(generator, title="keras-vqvae2"):
+def build_page(generator, title="keras-vqvae2", label=None):
     """Build a page to play with a model.
 
     Args:
         generator: an `ImageGenerator`.
         title: what stands above it.
+        label: number or name of the class whose images it begins with; None for the first class.
 
     Returns:
         `gradio.Blocks`, of which `launch` serves the page, two visitors at once.
 
     Raises:
-        ValueError: without Gradio; it says how to install it.
+        ValueError: without Gradio, when it says how to install it; or if there is no such class.
 
     Example:
 
     ```python
-    build_page(ImageGenerator.from_preset("emoji32"), "emoji32").launch()
+    build_page(ImageGenerator.from_preset("emoji32"), "emoji32", label="face").launch()
     ```
     """
     gr = _gradio()
+    if generator.num_classes is not None:
+        # Of no class in particular the images are the poorest.
+        (label,) = generator.prior.check_labels(0 if label is None else label, 1).tolist()
     # Uploads are deleted within the hour, should nobody come who displaces them.
     page = gr.Blocks(title=title, analytics_enabled=False, delete_cache=(600, 1800))
     with page:
@@ -58,13 +62,13 @@ def build_page(generator, title="keras-vqvae2"):
             "Complete": _complete_tab,
         }.items():
             with gr.Tab(name), gr.Row(equal_height=False):
-                tab(gr, generator)
+                tab(gr, generator, label)
     return page.queue(max_size=WAITING, default_concurrency_limit=AT_ONCE)
 
 
-def _sample_tab(gr, generator):
+def _sample_tab(gr, generator, first_class):
     with gr.Column(scale=1, min_width=260):
-        label = _label(gr, generator)
+        label = _label(gr, generator, first_class)
         count = gr.Slider(1, MOST_IMAGES, 16, step=1, label="Images")
         seed = _seed(gr)
         options = _options(gr, generator)
@@ -85,9 +89,9 @@ def _sample_tab(gr, generator):
     _on(gr, button.click, show, [label, count, seed, *options.widgets], shown)
 
 
-def _walk_tab(gr, generator):
+def _walk_tab(gr, generator, first_class):
     with gr.Column(scale=1, min_width=260):
-        label = _label(gr, generator)
+        label = _label(gr, generator, first_class)
         seed, to_seed = _seed(gr, "From seed", 0), _seed(gr, "To seed", 1)
         steps = gr.Slider(2, MOST_STEPS, 8, step=1, label="Steps")
         options = _options(gr, generator)
@@ -105,10 +109,10 @@ def _walk_tab(gr, generator):
     _on(gr, button.click, show, [label, seed, to_seed, steps, *options.widgets], shown)
 
 
-def _reconstruct_tab(gr, generator):
+def _reconstruct_tab(gr, generator, first_class):
     with gr.Column(scale=1, min_width=260):
         upload, own, image = _picture(gr)
-        label = _label(gr, generator)
+        label = _label(gr, generator, first_class, of_own=False)
         gr.Markdown("The class is what the prior is told of the picture; the bits depend on it.")
     with gr.Column(scale=3, min_width=300):
         gr.Markdown(
@@ -120,15 +124,15 @@ def _reconstruct_tab(gr, generator):
     def show(image, label):
         return None if image is None else views.reconstruct(generator, image, label)
 
-    for event in _taken(gr, generator, upload, own, image, label):
+    for event in _taken(gr, generator, upload, own, image, label, first_class):
         _on(gr, event.success, show, [image, label], shown)
     _on(gr, label.change, show, [image, label], shown)
 
 
-def _complete_tab(gr, generator):
+def _complete_tab(gr, generator, first_class):
     with gr.Column(scale=1, min_width=260):
         upload, own, image = _picture(gr)
-        label = _label(gr, generator)
+        label = _label(gr, generator, first_class, of_own=False)
         seed = _seed(gr)
         options = _options(gr, generator)
     with gr.Column(scale=3, min_width=300):
@@ -152,7 +156,7 @@ def _complete_tab(gr, generator):
         known = eraser.known_pixels(drawn, image.shape)
         return views.complete(generator, image, known, label, seed, **options.of(values))
 
-    for event in _taken(gr, generator, upload, own, image, label):
+    for event in _taken(gr, generator, upload, own, image, label, first_class):
         event.success(eraser.to_erase, image, drawn, api_visibility="private")
     _on(gr, button.click, show, [image, drawn, label, seed, *options.widgets], shown)
 
@@ -182,15 +186,19 @@ def _options(gr, generator):
     return _Options(widgets)
 
 
-def _label(gr, generator):
-    """The classes by name; a state that is None for a model without classes."""
+def _label(gr, generator, value, of_own=True):
+    """The classes by name; a state that is None for a model without classes.
+
+    Of a visitor's picture (`of_own=False`) no class is known at first, where that may be left open.
+    """
     if generator.num_classes is None:
         return gr.State(None)
     names = generator.label_names or [str(number) for number in range(generator.num_classes)]
     choices = [(name, number) for number, name in enumerate(names)]
     if generator.prior.labels_optional:
         choices = [("any", -1), *choices]
-    return gr.Dropdown(choices, value=choices[0][1], label="Class", elem_classes="class")
+        value = value if of_own else -1
+    return gr.Dropdown(choices, value=value, label="Class", elem_classes="class")
 
 
 def _seed(gr, label="Seed", value=0):
@@ -213,13 +221,17 @@ def _picture(gr):
     return upload, gr.Button("Take one of the model's own"), gr.State(None)
 
 
-def _taken(gr, generator, upload, own, image, label):
-    """Events after each of which `image` holds a picture of the model's size."""
+def _taken(gr, generator, upload, own, image, label, first_class):
+    """Events after each of which `image` holds a picture of the model's size.
+
+    Of the model's own it is one of the first class where none is chosen.
+    """
 
     def read(path):
         return read_upload(path, generator.image_shape)
 
     def draw(label):
+        label = first_class if label == -1 else label
         return views.sample(generator, 1, label, secrets.randbits(32))[0].picture
 
     return [

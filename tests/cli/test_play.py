@@ -11,9 +11,9 @@ from keras_vqvae2.page import layout
 
 @pytest.fixture
 def served(monkeypatch):
-    """Collects what would be served: the model, and the rest of the arguments."""
+    """Collects what would be served: the model, its class, and the rest of the arguments."""
     calls = []
-    monkeypatch.setattr(play, "play", lambda load, *rest: calls.append((load(), *rest)))
+    monkeypatch.setattr(play, "play", lambda load, *rest: calls.append((*load(), *rest)))
     return calls
 
 
@@ -21,8 +21,14 @@ def test_a_preset_is_served_on_loopback(class_model, tmp_path, served):
     class_model.save_to_preset(tmp_path / "mine")
     assert command("app", "--preset", tmp_path / "mine") == 0
     ((model, *rest),) = served
-    assert rest == ["mine", "127.0.0.1", None]
+    assert rest == [None, "mine", "127.0.0.1", None]
     assert model.num_classes == 9
+
+
+def test_the_page_begins_with_the_most_frequent_class(served):
+    assert command("app", "--preset", "emoji32") == 0
+    ((model, label, *_),) = served
+    assert model.label_names[label] == "person"
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,12 @@
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 
 from keras_vqvae2 import datasets
 from keras_vqvae2.evaluation import accuracy, load_extractor
+from keras_vqvae2.evaluation.extractors import second_of
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +98,9 @@ def test_without_weights_of_inception_auto_falls_back(monkeypatch):
 def test_an_unknown_extractor_is_named():
     with pytest.raises(ValueError, match="`extractor` must be 'auto', 'emoji32'.*: 'vgg'"):
         load_extractor("vgg")
+
+
+def test_the_second_judge_knows_the_classes_that_the_first_one_knows(emoji):
+    assert second_of(emoji).classifier is not None
+    assert second_of(dataclasses.replace(emoji, classifier=None)).classifier is None
+    assert second_of(dataclasses.replace(emoji, name="pixels")) is None

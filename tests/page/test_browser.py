@@ -132,7 +132,9 @@ def photo(animals, tmp_path):
 
 def test_samples(animals, visitor):
     visitor.open("Sample")
-    assert len(visitor.panel.locator("figure").all()) == 16, "it opens with some"
+    first = page.sample(animals, 16, "cat", 0)
+    shown = visitor.shown(*captions(first))
+    np.testing.assert_array_equal(shown, pictures(first), "it opens with some of the first class")
     visitor.choose("eel")
     visitor.fill(Images=5, Seed=7, Temperature=0.8, **{"Top-p": 0.9, "Guidance by the class": 3})
     visitor.press("Sample")
@@ -236,6 +238,7 @@ def test_two_visitors_at_once(animals, browser, served):
     both = [Visitor(browser, served) for _ in range(2)]
     for seed, visitor in enumerate(both):
         visitor.open("Sample")
+        visitor.choose("any")
         visitor.fill(Images=9, Seed=20 + seed, Temperature=1.5)
     for visitor in both:
         visitor.press("Sample")
