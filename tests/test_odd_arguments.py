@@ -317,6 +317,7 @@ def found(label):
     return call, arguments(call, label)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("label", [*CALLS, *METHODS])
 def test_an_odd_argument_works_or_is_named(label):
     call, usual = found(label)

@@ -30,6 +30,7 @@ def test_the_package_is_imported_by_the_use_of_a_name():
     subprocess.run([sys.executable, "-c", LAZY], check=True, timeout=120)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["VQVAE2", "PixelCNN", "HierarchicalPrior", "ImageGenerator"])
 def test_the_models_are_known_where_keras_came_first(name):
     assert keras.saving.get_registered_object(f"keras_vqvae2>{name}") is not None
@@ -46,6 +47,7 @@ assert sys.modules["{module}"].__spec__.origin.endswith(".py")
 """
 
 
+@pytest.mark.long
 @pytest.mark.tensorflow_only
 @pytest.mark.parametrize(
     ("module", "name"),

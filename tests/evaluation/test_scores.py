@@ -9,6 +9,8 @@ from keras_vqvae2.evaluation import frechet_distance, load_extractor, score_samp
 from keras_vqvae2.evaluation.report import score_sentences
 from keras_vqvae2.models import VQVAE2, HierarchicalPrior, ImageGenerator
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def scored():

@@ -7,7 +7,7 @@ from tiny_models import randomize, tell_images_apart
 from keras_vqvae2 import VQVAE2, HierarchicalPrior, ImageGenerator
 from keras_vqvae2.export import read_signatures
 
-pytestmark = pytest.mark.tensorflow_only
+pytestmark = [pytest.mark.tensorflow_only, pytest.mark.long]
 
 SEEDS = np.arange(6, dtype="int64")
 LABELS = np.int32([0, 1, 2, 0, 1, -1])
