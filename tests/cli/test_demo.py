@@ -184,6 +184,7 @@ def test_the_same_seed_gives_the_same_run(finished, pictures, tmp_path):
     assert not (again / "logs").exists()
 
 
+@pytest.mark.long
 def test_samples_follow_seed_and_label(copy):
     def samples(*flags):
         assert command("generate", "--run-dir", copy, *flags) == 0

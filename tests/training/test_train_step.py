@@ -279,6 +279,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.long
 @pytest.mark.tensorflow_only
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_the_other_backends_take_the_same_steps(tmp_path, backend):
