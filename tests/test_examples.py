@@ -16,6 +16,7 @@ MAX_LINES = {
     "embed_emoji.py": 55,
     "pixelcnn_prior_example.py": 65,
     "minimal.py": 30,
+    "onnx_runtime.py": 79,
     "serving_client.py": 90,
     "torch_data_loader.py": 50,
     "torch_loop.py": 60,
