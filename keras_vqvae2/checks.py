@@ -150,12 +150,8 @@ def images(value, image_shape, name="images"):
     return array
 
 
-def export_options(format, input_signature):
-    """Raise a ValueError for what Keras's `export` takes and ours does not."""
-    if format != "tf_saved_model":
-        raise ValueError(
-            f"`format` must be 'tf_saved_model', the one that is written. Received: {format=!r}"
-        )
+def export_signature(input_signature):
+    """Raise a ValueError for a signature that Keras's `export` takes and ours does not."""
     if input_signature is not None:
         raise ValueError(
             "`input_signature` must be left out: the exported signatures are the model's own. "

@@ -24,6 +24,7 @@ MAX_LINES = {
     "embed_emoji.py": 55,
     "gallery.py": 130,
     "minimal.py": 30,
+    "onnx_runtime.py": 80,
     "own_folder.py": 80,
     "pixelcnn_prior_example.py": 65,
     "resume.py": 80,

@@ -81,7 +81,7 @@ def test_imports_only_point_left(path):
         return  # the front door
     own = f"keras_vqvae2.{relative.with_suffix('').parts[0]}"
     for module in imports(path):
-        if module == "keras_vqvae2.export.saved_model" and relative.as_posix() in BACK:
+        if module == "keras_vqvae2.export.formats" and relative.as_posix() in BACK:
             line = f"        from {module} import {BACK[relative.as_posix()]}"
             assert line in path.read_text().splitlines(), "inside a method"
         elif module.startswith("keras_vqvae2."):
@@ -101,7 +101,7 @@ def test_all_that_is_beneath_the_models_and_imports_keras_is_known():
         if module in trees and module not in beneath:
             beneath.add(module)
             # One import points back, inside a method.
-            waiting += set(imports(trees[module])) - {"keras_vqvae2.export.saved_model"}
+            waiting += set(imports(trees[module])) - {"keras_vqvae2.export.formats"}
             waiting += [name for name in trees if name == module.rpartition(".")[0]]
     needing = {module for module in beneath if "keras" in set(imports(trees[module]))}
     parts = {module.removeprefix("keras_vqvae2.") for module in needing}

@@ -270,22 +270,24 @@ class ImageGenerator(Presets, keras.Model):
         return run_in_chunks(self._complete, rows, limit=batch_size, callback=callback)
 
     def export(self, filepath, format="tf_saved_model", verbose=None, input_signature=None):
-        """Write a SavedModel that needs neither Keras nor this package; see `export_generator`.
+        """Write files that need neither Keras nor this package; see `export_generator`.
 
         Args:
             filepath: folder to write, which must not exist: for TensorFlow Serving the number of a
                 version, such as `"savedmodels/emoji32/1"`.
-            format: "tf_saved_model", the only one.
+            format: "tf_saved_model"; or "onnx", "openvino" or "litert", each a file a signature.
             verbose: taken for Keras's sake; nothing is printed.
             input_signature: must be left out: the signatures are the model's own.
 
         Raises:
-            ValueError: if `filepath` exists, or an argument is another.
+            ValueError: if `filepath` exists or names a file, the format is unknown or cannot hold
+                the model, or an argument is another.
+            ModuleNotFoundError: without the package that writes the format.
         """
-        from keras_vqvae2.export.saved_model import export_generator
+        from keras_vqvae2.export.formats import export_generator
 
-        checks.export_options(format, input_signature)
-        export_generator(self, filepath)
+        checks.export_signature(input_signature)
+        export_generator(self, filepath, format)
 
     def quantize(self, mode, *args, **kwargs):
         """Refuse Keras's quantization of weights, as both of the models do."""

@@ -256,22 +256,24 @@ class VQVAE2(KeptArguments, Presets, TrainStep, CheckedFit, keras.Model):
             layer.trainable = not fixed
 
     def export(self, filepath, format="tf_saved_model", verbose=None, input_signature=None):
-        """Write a SavedModel that needs neither Keras nor this package; see `export_vqvae`.
+        """Write files that need neither Keras nor this package; see `export_vqvae`.
 
         Args:
             filepath: folder to write, which must not exist: for TensorFlow Serving the number of a
                 version, such as `"savedmodels/vqvae/1"`.
-            format: "tf_saved_model", the only one.
+            format: "tf_saved_model"; or "onnx", "openvino" or "litert", each a file a signature.
             verbose: taken for Keras's sake; nothing is printed.
             input_signature: must be left out: the signatures are the model's own.
 
         Raises:
-            ValueError: if `filepath` exists, or an argument is another.
+            ValueError: if `filepath` exists or names a file, the format is unknown or cannot hold
+                the model, or an argument is another.
+            ModuleNotFoundError: without the package that writes the format.
         """
-        from keras_vqvae2.export.saved_model import export_vqvae
+        from keras_vqvae2.export.formats import export_vqvae
 
-        checks.export_options(format, input_signature)
-        export_vqvae(self, filepath)
+        checks.export_signature(input_signature)
+        export_vqvae(self, filepath, format)
 
     def check_codes(self, codes):
         """Return codes as a tuple of int32 arrays, or raise a ValueError for wrong ones."""

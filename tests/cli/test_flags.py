@@ -45,7 +45,7 @@ OWN_FLAGS = {
     "complete": "--hide",
     "app": "--preset --run-dir --host --port",
     "evaluate": "--samples --no-samples --reference --held-out --sets --extractor",
-    "export": "--name",
+    "export": "--format --name",
     "info": "",
     "serve-command": "directory --port --rest-port",
 }

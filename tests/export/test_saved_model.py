@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from keras_vqvae2 import VQVAE2
-from keras_vqvae2.export.saved_model import export_vqvae, read_signatures
+from keras_vqvae2.export import export_vqvae, read_signatures
 from keras_vqvae2.sampling import request_noise, sample_request
 
 pytestmark = pytest.mark.tensorflow_only
@@ -393,7 +393,6 @@ model.export(sys.argv[1] + "/1")
 
 
 @pytest.mark.long
-@pytest.mark.long
 def test_a_model_on_jax_gives_the_same_export(vqvae_of_one_level, signatures, tmp_path):
     import tensorflow as tf
 
@@ -422,33 +421,3 @@ def test_a_failure_in_the_process_on_tensorflow_is_told(class_model, tmp_path, m
     with pytest.raises(RuntimeError, match="process on TensorFlow failed:\nno TensorFlow here"):
         class_model.export(tmp_path / "model" / "1")
     assert not list((tmp_path / "model").iterdir())
-
-
-@pytest.fixture(scope="module")
-def loaded(exported):
-    import tensorflow as tf
-
-    return tf.saved_model.load(str(exported))
-
-
-@pytest.mark.long
-@pytest.mark.parametrize(
-    "name", ["encode", "decode", pytest.param("sample_from_noise", marks=pytest.mark.long)]
-)
-def test_openvino_gives_the_same(loaded, signatures, answers, name, tmp_path):
-    openvino = pytest.importorskip("openvino", reason="openvino is not installed")
-    import tensorflow as tf
-
-    # Its converter reads `serving_default`.
-    tf.saved_model.save(loaded, str(tmp_path), {"serving_default": loaded.signatures[name]})
-    model = openvino.convert_model(tmp_path)
-    # Otherwise half precision, where a CPU has it.
-    options = {"INFERENCE_PRECISION_HINT": "f32"}
-    compiled = openvino.Core().compile_model(model, "CPU", options)
-    inputs = {key: request(3)[key] for key in signatures[name].inputs}
-    outputs = compiled(inputs)
-    for key, expected in answers("session", name, 3).items():
-        if key == "images":
-            assert_close_images(outputs[key], expected)
-        else:
-            np.testing.assert_allclose(outputs[key], expected, rtol=1e-4)

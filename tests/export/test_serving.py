@@ -19,8 +19,9 @@ from PIL import Image
 
 from keras_vqvae2 import cli
 from keras_vqvae2.cli.config import Config
+from keras_vqvae2.cli.export import FORMATS as formats_of_the_program
 from keras_vqvae2.cli.export import export
-from keras_vqvae2.export import model_card, saved_model, serving
+from keras_vqvae2.export import formats, model_card, serving
 
 grpc = pytest.importorskip("grpc", reason="the extra `serving` is not installed")
 pytest.importorskip("tensorflow_serving.apis", reason="the extra `serving` is not installed")
@@ -112,7 +113,7 @@ def predict(stub, signature, inputs):
 
 
 def test_a_second_export_is_a_second_version(config, monkeypatch):
-    monkeypatch.setattr(saved_model, "export_generator", lambda model, path: path.mkdir())
+    monkeypatch.setattr(formats, "export_generator", lambda model, path: path.mkdir())
     monkeypatch.setattr(model_card, "model_card", lambda *arguments: "")
     monkeypatch.setattr(serving, "write_warmup", lambda *arguments: None)
     folder = export(config)
@@ -187,7 +188,7 @@ def test_a_folder_without_versions_is_refused(tmp_path):
 
 
 def test_without_the_extra_the_export_goes_on(config, monkeypatch, capsys):
-    monkeypatch.setattr(saved_model, "export_generator", lambda model, path: path.mkdir())
+    monkeypatch.setattr(formats, "export_generator", lambda model, path: path.mkdir())
     monkeypatch.setattr(model_card, "model_card", lambda *arguments: "")
     monkeypatch.setitem(sys.modules, "tensorflow_serving.apis", None)
     folder = export(config)
@@ -195,6 +196,16 @@ def test_without_the_extra_the_export_goes_on(config, monkeypatch, capsys):
     output = " ".join(capsys.readouterr().out.split())
     assert "No warm-up requests" in output
     assert "keras-vqvae2[serving]" in output
+
+
+def test_another_format_is_written_beside_it(config, monkeypatch, capsys):
+    assert formats_of_the_program == tuple(formats.FORMATS)
+    written = []
+    monkeypatch.setattr(formats, "export_generator", lambda *arguments: written.append(arguments))
+    folder = export(config, format="litert")
+    assert folder == config.run_dir / "litert"
+    assert [(path, format) for _, path, format in written] == [(folder, "litert")]
+    assert "litert" in capsys.readouterr().out
 
 
 def test_metadata_describes_the_signatures(stub):
