@@ -31,9 +31,8 @@ test: $(STAMP) ## Run what is quick, on TensorFlow, and of layers and sampler on
 
 long: $(STAMP) ## Run the rest: whole programs, documents, examples, kills; models on JAX and PyTorch.
 	KERAS_BACKEND=tensorflow $(PYTEST) -m long $(ARGS)
-	KERAS_BACKEND=jax $(PYTEST) -m 'not long' $(MODEL_TESTS) $(ARGS)
-	KERAS_BACKEND=torch $(PYTEST) -m 'not long' $(MODEL_TESTS) $(ARGS)
-	KERAS_BACKEND=torch $(BIN)/pytest -m long tests/distribution $(ARGS)
+	KERAS_BACKEND=jax $(PYTEST) $(MODEL_TESTS) $(ARGS)
+	KERAS_BACKEND=torch $(PYTEST) $(MODEL_TESTS) $(ARGS)
 
 lint: $(STAMP) ## Check style, formatting, types and habits that are unsafe.
 	$(BIN)/ruff check .

@@ -111,6 +111,7 @@ def test_with_fixed_codes_only_the_finest_decoder_learns(coarse_to_fine, images)
     assert len(model.trainable_variables) == len(coarse_to_fine.trainable_variables)
 
 
+@pytest.mark.long
 def test_with_replaced_codes_the_decoder_forgives_near_misses(coarse_to_fine, images):
     codes = coarse_to_fine.encode(images)
     rng = np.random.default_rng(0)

@@ -121,6 +121,7 @@ def test_arguments_are_checked_before_the_first_trial(tmp_path, arguments, messa
     assert begun == []
 
 
+@pytest.mark.long
 def test_each_execution_of_a_trial_has_a_seed_of_its_own(tmp_path):
     space = {**TINY, "decay": [0.9], "commitment_cost": [0.25], "filters": [4]}
     hypermodel, losses = vqvae_space(), []
