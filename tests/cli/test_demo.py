@@ -18,6 +18,8 @@ from PIL import Image
 
 from keras_vqvae2.cli.config import Config
 
+pytestmark = pytest.mark.long
+
 FLAGS = [
     *("--size", "tiny", "--filters", "8", "--num-embeddings", "8", "--batch-size", "16"),
     *("--num-residual-blocks", "0", "--prior-blocks", "1", "--conditional", "--allow-collapse"),
@@ -144,7 +146,6 @@ def test_the_decoder_learns_on_while_the_codes_stay(finished):
     assert history[-1]["val_reconstruction_mse"] != before[-1]["val_reconstruction_mse"]
 
 
-@pytest.mark.long
 def test_samples_are_scored(copy, capsys):
     extractor = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()])
     extractor.save(copy / "pixels.keras")
@@ -173,7 +174,6 @@ def test_the_reported_likelihood_is_that_of_the_images(finished):
         assert level["bits_per_code"]["validation"] == pytest.approx(bits, rel=1e-4)
 
 
-@pytest.mark.long
 def test_the_same_seed_gives_the_same_run(finished, pictures, tmp_path):
     again = tmp_path / "again"
     assert (
@@ -184,7 +184,6 @@ def test_the_same_seed_gives_the_same_run(finished, pictures, tmp_path):
     assert not (again / "logs").exists()
 
 
-@pytest.mark.long
 def test_samples_follow_seed_and_label(copy):
     def samples(*flags):
         assert command("generate", "--run-dir", copy, *flags) == 0
@@ -195,7 +194,6 @@ def test_samples_follow_seed_and_label(copy):
     assert samples("--seed", 1, "--label", "0") == first != before
 
 
-@pytest.mark.long
 def test_the_names_of_the_classes_go_with_the_prior(pictures, copy, tmp_path, capsys):
     """The folder of the images may have gone, or have got another class in front of the others."""
     before = (copy / "samples.png").read_bytes()
@@ -233,7 +231,6 @@ def test_completions_keep_what_is_not_hidden(copy, capsys):
     )
 
 
-@pytest.mark.long
 def test_a_finished_stage_is_not_trained_again(copy):
     before = (copy / "prior" / "history.json").read_bytes()
     assert command("train-prior", "--run-dir", copy) == 0
@@ -254,7 +251,6 @@ def test_another_architecture_is_refused(copy, capsys):
     assert json.loads((copy / "config.json").read_text())["vqvae"]["filters"] == 8
 
 
-@pytest.mark.long
 def test_a_prior_of_other_codes_is_refused(copy, capsys):
     assert command("train-vqvae", "--run-dir", copy, "--epochs", 3, "--no-tensorboard") == 0
     assert "other weights" in refusal(capsys, "train-prior", "--run-dir", copy)
@@ -314,7 +310,6 @@ def test_what_is_refused_leaves_the_run_as_it_was(finished, capsys, arguments, m
     assert content() == before
 
 
-@pytest.mark.long
 def test_a_command_prints_no_log_of_tensorflow(copy):
     program = Path(sys.executable).with_name("keras-vqvae2")
     environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
@@ -326,7 +321,6 @@ def test_a_command_prints_no_log_of_tensorflow(copy):
     assert "Stage 3" in result.stdout.splitlines()[0]
 
 
-@pytest.mark.long
 def test_a_collapsed_level_is_reported_and_stops_stage_two(copy, capsys):
     shutil.rmtree(copy / "codes")
     shutil.rmtree(copy / "prior")

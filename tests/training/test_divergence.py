@@ -56,6 +56,7 @@ def state(model):
 
 
 @pytest.mark.parametrize(("build", "batches"), [(vqvae, image_batches), (prior, code_batches)])
+@pytest.mark.long
 def test_a_training_is_as_if_the_step_had_not_been(build, batches):
     skipping, without = build(), build()
     options = {"validation_data": Batches(batches()), "epochs": 2, "verbose": 0}

@@ -47,6 +47,7 @@ def by_values(folder):
     }
 
 
+@pytest.mark.long
 def test_failed_trials_have_their_reason_and_the_search_goes_on(mixed):
     records = by_values(mixed[1])
     assert len(records) == 6
@@ -66,6 +67,7 @@ def test_failed_trials_have_their_reason_and_the_search_goes_on(mixed):
     assert records[64, 0.01].parameters is None  # It never trained.
 
 
+@pytest.mark.long
 def test_the_best_model_scores_what_it_scored(mixed):
     tuner, folder = mixed
     model = tuner.get_best_models()[0]
@@ -75,6 +77,7 @@ def test_the_best_model_scores_what_it_scored(mixed):
     assert int(model.optimizer.iterations) == 2 * by_values(folder)[4, 0.01].best_epoch
 
 
+@pytest.mark.long
 def test_a_finished_search_is_not_run_again(mixed):
     _, folder = mixed
     before = [record.seconds for record in tuning.read_trials(folder)]
@@ -85,6 +88,7 @@ def test_a_finished_search_is_not_run_again(mixed):
     assert [record.seconds for record in tuning.read_trials(folder)] == before
 
 
+@pytest.mark.long
 def test_the_table_and_the_picture_show_the_trials(mixed, tmp_path):
     tuner, folder = mixed
     records = tuning.read_trials(folder)
@@ -168,6 +172,7 @@ def test_a_collapsed_level_fails_a_trial_that_had_the_time():
     hypermodel.check_result(model, 3, {**collapsed, "val_level_0_perplexity": 2.5})
 
 
+@pytest.mark.long
 def test_the_objectives_are_those_of_the_validation_codes(mixed):
     """Rate and usage once more, from the codes themselves."""
     tuner, folder = mixed
