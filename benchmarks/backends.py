@@ -15,11 +15,10 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
-from tables import markdown, write_block
+from tables import markdown, milliseconds, write_block
 
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
 SMALL = {"side": 16, "filters": 16, "steps": 60}
@@ -143,12 +142,8 @@ def times(folder, runs=3):
 
 def _time(function, runs):
     """Milliseconds of the first call, and of the best of some later ones."""
-    measured = []
-    for _ in range(runs + 1):
-        start = time.process_time()
-        function()
-        measured.append(1000 * (time.process_time() - start))
-    return measured[0], min(measured[1:])
+    first, *later = milliseconds(function, runs)
+    return first, min(later)
 
 
 TASKS = {task.__name__: task for task in (train, use, curves, times)}

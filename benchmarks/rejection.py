@@ -14,8 +14,7 @@ from sweep import SETS, Judges, of_judges, row, score, sets_of
 from tables import markdown, write_block
 
 from keras_vqvae2 import ImageGenerator, datasets
-from keras_vqvae2.evaluation import class_likelihood, class_recognition, load_extractor
-from keras_vqvae2.evaluation.extractors import SECOND
+from keras_vqvae2.evaluation import class_likelihood, class_recognition
 
 CANDIDATES = (2, 4)
 
@@ -30,12 +29,11 @@ def main():
     name = arguments.name
     model = ImageGenerator.from_preset(name)
     reference, sets = sets_of(name, datasets.load(name, "test", data_dir=arguments.data_dir))
-    extractors = [load_extractor(judge) for judge in (name, SECOND.get(name)) if judge]
-    judges = Judges(extractors, [e.features(reference.images[:]) for e in extractors])
+    judges = Judges.of(name, reference)
     reconstructed = [judges.scores(model.reconstruct(one.images[:]), one.labels) for one, _ in sets]
     ways = {"one candidate": {}}
     for title, score_fn in (
-        ("the first judge", class_recognition(extractors[0].classifier)),
+        ("the first judge", class_recognition(judges.extractors[0].classifier)),
         ("the likelihood ratio", class_likelihood(model)),
     ):
         for count in CANDIDATES:

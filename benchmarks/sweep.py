@@ -48,6 +48,12 @@ class Judges:
     extractors: list
     references: list
 
+    @classmethod
+    def of(cls, name, reference):
+        """The judges of a data set, who compare with its reference images."""
+        extractors = [load_extractor(judge) for judge in (name, SECOND.get(name)) if judge]
+        return cls(extractors, [e.features(reference.images[:]) for e in extractors])
+
     def scores(self, images, labels):
         """Distances and recognition by each judge; coverage and precision by the first."""
         found = {}
@@ -112,8 +118,7 @@ def text_of(options):
 def measure(name, model, data, options_of):
     """The table of one split and what `options_of` gives of it: a list of options to be scored."""
     reference, sets = sets_of(name, data)
-    extractors = [load_extractor(judge) for judge in (name, SECOND.get(name)) if judge]
-    judges = Judges(extractors, [e.features(reference.images[:]) for e in extractors])
+    judges = Judges.of(name, reference)
     reconstructed = [judges.scores(model.reconstruct(one.images[:]), one.labels) for one, _ in sets]
     real = [judges.scores(one.images[:], one.labels) for one, _ in sets]
     rows = [row("real images", real), row("reconstructions", reconstructed)]

@@ -14,6 +14,16 @@ def best(function, runs=5):
     return min(times)
 
 
+def milliseconds(function, runs):
+    """Return the processor time of a first call and of some later ones, in milliseconds."""
+    times = []
+    for _ in range(runs + 1):
+        start = time.process_time()
+        function()
+        times.append(1000 * (time.process_time() - start))
+    return times
+
+
 def markdown(rows):
     """Return rows as a Markdown table, the first as its head."""
     lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]

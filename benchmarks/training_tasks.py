@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from tables import milliseconds
 
 DIM = 64
 # As many vectors as 128 grids of 8x8.
@@ -110,11 +111,10 @@ def step(engine, folder, stage, batch, runs):
 
         model = plain()
         with np.load(weights) as file:
-            arrays = {name.replace("|", "/"): file[name] for name in file.files}
-        plain_torch.take_weights(model, arrays)
+            plain_torch.take_weights(model, dict(file))
         train = _plain_step(model, stage, batch, engine == "compiled")
         times = milliseconds(lambda: losses.append(train()), runs)
-        return {"first": times[0], "times": times[1:], "loss": losses[0]}
+        return {"times": times[1:], "loss": losses[0]}
     model = ours()
     first = first_weights(model)
     for variable, array in zip(model.trainable_variables, first.values(), strict=True):
@@ -126,9 +126,9 @@ def step(engine, folder, stage, batch, runs):
         else dict(zip(("codes", "context"), codes(batch), strict=True))
     )
     times = milliseconds(lambda: losses.append(float(_loss_of_a_step(model, data))), runs)
-    found = {"first": times[0], "times": times[1:], "loss": losses[0]}
+    found = {"times": times[1:], "loss": losses[0]}
     if engine == "tensorflow":
-        np.savez(weights, **{name.replace("/", "|"): array for name, array in first.items()})
+        np.savez(weights, **first)
         found["in fit"] = _times_in_fit(model, data, batch, runs)
     return found
 
@@ -302,16 +302,6 @@ def start(engine, folder):
     note("a first single image")
     model.generate(64, seed=1)
     note("64 images more")
-    return found
-
-
-def milliseconds(function, runs):
-    """Processor time of the first call, and of each later one."""
-    found = []
-    for _ in range(runs + 1):
-        begin = time.process_time()
-        function()
-        found.append(1000 * (time.process_time() - begin))
     return found
 
 

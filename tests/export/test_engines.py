@@ -119,7 +119,6 @@ def assert_close_images(images, expected):
     assert np.abs(images.astype("float32") - expected).max() <= 1
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("format", FORMATS)
 def test_images_are_sampled_as_by_the_model(generator, generator_answers, format, size):
@@ -137,7 +136,6 @@ def test_images_are_sampled_as_by_the_model(generator, generator_answers, format
     np.testing.assert_allclose(scored["log_prob"], expected, rtol=1e-4)
 
 
-@pytest.mark.long
 def test_the_example_samples_without_this_package(generator, generator_answers, folder):
     script = f"{HIDING}; import runpy; runpy.run_path(sys.argv.pop(1), run_name='__main__')"
     out = folder / "pictures.png"

@@ -253,7 +253,6 @@ def test_many_clients_right_and_wrong(server, rows, alone):
     many_requests.check_again(server, rows, alone)
 
 
-@pytest.mark.long
 def test_two_thousand_requests(server, rows, alone):
     many_requests.ask_all(server, rows, alone, requests=800, seed=1)
     before = many_requests.resident()
