@@ -5,6 +5,7 @@ What Keras refuses depends on its version: this is held to in each.
 
 import collections
 import contextlib
+import io
 import json
 import math
 import tempfile
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import h5py
 import keras
+import numpy as np
 
 from keras_vqvae2.files.outside import (
     MOST_JSON_BYTES,
@@ -205,12 +207,13 @@ def _read_file(path):
             )
         if archive.getinfo(CONFIG).file_size > MOST_JSON_BYTES:
             raise DamagedFileError(f"{path} must have a {CONFIG} of at most {MOST_JSON_BYTES:,} B")
-        with archive.open(WEIGHTS) as file:
-            weights = _check_weights(file, archive.getinfo(WEIGHTS).file_size, path)
         try:
-            return json.loads(archive.read(CONFIG)), weights
+            config = json.loads(archive.read(CONFIG))
+            # As a whole: to go back within a member, an archive reads it anew.
+            weights = io.BytesIO(archive.read(WEIGHTS))
         except (ValueError, RecursionError, zipfile.BadZipFile) as error:
             raise DamagedFileError(f"{path} is damaged: {error}") from None
+    return config, _check_weights(weights, weights.getbuffer().nbytes, path)
 
 
 def _read_folder(path):
@@ -310,22 +313,30 @@ def _is_part(value):
     return root in _MODULES or (root == "keras" and inner.partition(".")[0] in _MODULES)
 
 
+def _zeros(shape, dtype=None):
+    return np.zeros(shape, dtype)
+
+
 @contextlib.contextmanager
 def _at_most(limit, path):
-    """Meanwhile layers that are made in this thread have no more bytes of weights than a file."""
+    """Meanwhile layers that are made in this thread have no more bytes of weights than a file.
+
+    The weights begin as zeros, since those of the file take their place: JAX would compile a
+    program for each shape of random ones, which took most of the time of loading.
+    """
     original, thread, left = keras.layers.Layer.add_weight, threading.get_ident(), limit
 
-    def add_weight(self, *arguments, **options):
+    def add_weight(self, shape=None, initializer=None, *arguments, **options):
         nonlocal left
-        shape = options.get("shape", arguments[0] if arguments else None)
         if threading.get_ident() == thread:
+            initializer = _zeros
             left -= 4 * math.prod(shape if isinstance(shape, (tuple, list)) else ())
             if left < 0:
                 raise DamagedFileError(
                     f"{path} must describe a model of the size of its weights. Received: a layer "
                     f"{self.name!r} with weights of the shape {shape}"
                 )
-        return original(self, *arguments, **options)
+        return original(self, shape, initializer, *arguments, **options)
 
     keras.layers.Layer.add_weight = add_weight
     try:

@@ -122,14 +122,18 @@ class CausalAttention(keras.layers.Layer):
         placed = inputs + ops.take(self._places(), position, axis=0)
         size = self.grid[0] * self.grid[1]
         positions = ops.arange(size, dtype="int32")[:, None, None]
-        keys = ops.where(positions == position, self.key(placed), cache["keys"])
-        values = ops.where(positions == position, self.value(placed), cache["values"])
+        place = ops.reshape(position, (1, 1))
+        keys = ops.scatter_update(cache["keys"], place, self.key(placed)[None])
+        values = ops.scatter_update(cache["values"], place, self.value(placed)[None])
 
         heads = (-1, self.num_heads, self.filters // self.num_heads)
         query = ops.reshape(self.query(placed), heads) * heads[-1] ** -0.5
         scores = ops.sum(ops.reshape(keys, (size, *heads)) * query, axis=-1)
         hidden = ops.cast(HIDDEN, scores.dtype)
-        weights = ops.softmax(ops.where(positions <= position, scores, hidden), axis=0)
+        scores = ops.where(positions <= position, scores, hidden)
+        # The softmax of the first axis, for which TensorFlow would transpose there and back.
+        weights = ops.exp(scores - ops.max(scores, axis=0))
+        weights = weights / ops.sum(weights, axis=0)
         attended = ops.sum(ops.reshape(values, (size, *heads)) * weights[..., None], 0)
         outputs = inputs + self.expand(ops.reshape(attended, (-1, self.filters)))
         return outputs, {"keys": keys, "values": values}

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_vqvae2 import checks
 from keras_vqvae2.layers.masked_conv import MaskedConv2D, cast_variable
+from keras_vqvae2.layers.rows import dense_row
 
 
 @keras.saving.register_keras_serializable("keras_vqvae2")
@@ -99,40 +100,51 @@ class GatedResidualBlock(keras.layers.Layer):
         shape = (self.masked_conv.rows_above, width, batch_size, self.filters // 2)
         return {"rows": ops.zeros(shape, dtype=self.compute_dtype)}
 
-    def step(self, inputs, cache, column, condition=None):
-        """Compute the output of one position; columns come in order, then the next row.
+    def start_row(self, cache, condition=None):
+        """Begin a row.
+
+        Args:
+            cache: of `init_cache` before the first row, then of `end_row`.
+            condition: float tensor `[W, B, E]` or `[1, B, E]`, the condition of the row, or None.
+
+        Returns:
+            The cache of the row, to be handed from `step` to `step`.
+        """
+        rows = cache["rows"]
+        projected = None if condition is None else dense_row(self.project, condition)
+        width, batch_size = rows.shape[1], ops.shape(rows)[2]
+        bias = cast_variable(self, self.reduce.bias)
+        return {
+            "rows": rows,
+            "conv": self.masked_conv.start_row(rows, projected),
+            "bias": ops.broadcast_to(bias, (batch_size, self.filters // 2)),
+            "row": ops.zeros((width, batch_size, self.filters // 2), self.compute_dtype),
+        }
+
+    def step(self, inputs, cache, column):
+        """Compute the output of one position; columns come in order.
 
         Args:
             inputs: float tensor `[B, C]`, the input at `column`.
-            cache: of `init_cache` at the first position, then of the step before.
-            column: Python integer.
-            condition: float tensor `[W, B, E]` or `[1, B, E]`, the condition of the row, or None.
+            cache: of `start_row` in the first column, then of the step before.
+            column: integer or scalar tensor.
 
         Returns:
             `(outputs, cache)`, the outputs `[B, C]`.
         """
-        rows = cache["rows"]
-        if column == 0:
-            projected = None if condition is None else self.project(condition)
-            bias = cast_variable(self, self.reduce.bias)
-            bias = ops.broadcast_to(bias, (ops.shape(inputs)[0], self.filters // 2))
-            cache = {
-                "conv": self.masked_conv.start_row(rows, projected),
-                "bias": bias,
-                "row": (),
-            }
         # The dense layers with their biases apart. As tensors of the batch's shape TensorFlow does
         # not fuse these into the products: for one row its fused product costs more than both.
         hidden = cache["bias"] + ops.matmul(inputs, cast_variable(self, self.reduce.kernel))
         gates, conv = self.masked_conv.step(hidden, cache["conv"], column)
-        row = (*cache["row"], hidden)
         products = ops.matmul(gate(gates), cast_variable(self, self.expand.kernel))
         outputs = (inputs + cast_variable(self, self.expand.bias)) + products
-        if column < rows.shape[1] - 1:
-            return outputs, {"rows": rows, "conv": conv, "bias": cache["bias"], "row": row}
-        # The row is complete: it joins the rows above, the highest of which is done with.
-        rows = ops.concatenate([rows[1:], ops.stack(row)[None]], axis=0)
-        return outputs, {"rows": rows}
+        row = ops.scatter_update(cache["row"], ops.reshape(column, (1, 1)), hidden[None])
+        return outputs, {**cache, "conv": conv, "row": row}
+
+    def end_row(self, cache):
+        """Return the cache after a row: it joins the rows above, the highest is done with."""
+        rows = ops.concatenate([cache["rows"][1:], cache["row"][None]], axis=0)
+        return {"rows": rows}
 
     def compute_output_shape(self, inputs_shape, condition_shape=None):
         return inputs_shape

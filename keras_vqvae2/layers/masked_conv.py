@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_vqvae2 import checks
+from keras_vqvae2.layers.rows import convolve_rows
 
 
 @keras.saving.register_keras_serializable("keras_vqvae2")
@@ -113,7 +114,8 @@ class MaskedConv2D(keras.layers.Layer):
             condition: float tensor `[W, B, filters]` or `[1, B, filters]` to add, or None.
 
         Returns:
-            The cache of the row, to be handed from `step` to `step`.
+            The cache of the row, to be handed from `step` to `step`: what it receives from above
+            `[W, B, filters]`, the inputs to the left, zero, and the taps that they meet.
         """
         width, channels = rows.shape[1], rows.shape[3]
         total = 0.0 if self.bias is None else cast_variable(self, self.bias)
@@ -125,28 +127,29 @@ class MaskedConv2D(keras.layers.Layer):
             total = convolve_rows(rows, kernel) + total
         else:
             total = ops.zeros((width, ops.shape(rows)[2], self.filters), rows.dtype) + total
-        return {"above": tuple(ops.unstack(total, width, axis=0)), "left": ()}
+        zeros = ops.zeros((ops.shape(rows)[2], channels), self.compute_dtype)
+        taps = cast_variable(self, self.kernel[self._taps_above :])
+        taps = ops.unstack(taps, self._taps_left) if self._taps_left else ()
+        return {"above": total, "left": (zeros,) * self._taps_left, "taps": tuple(taps)}
 
     def step(self, inputs, cache, column):
         """Compute the output of one position; columns come in order.
 
         Args:
             inputs: float tensor `[B, C]`. With mask `"B"` the input at `column`; with mask `"A"`,
-                which cannot see it, the input at `column - 1`, and None in the first column.
+                which cannot see it, the input at `column - 1`, zeros in the first column.
             cache: of `start_row` in the first column, then of the step before.
-            column: Python integer.
+            column: integer or scalar tensor.
 
         Returns:
             `(outputs, cache)`, the outputs `[B, filters]`.
         """
-        left = cache["left"] if inputs is None else (*cache["left"], inputs)
-        left = left[-self._taps_left :] if self._taps_left else ()
-        outputs = cache["above"][column]
-        # Columns beyond the left edge are zero: their taps are left out. A product a tap, so that
-        # those of earlier columns need not wait for this one's input.
-        for offset, value in enumerate(left, start=-len(left)):
-            outputs = outputs + ops.matmul(value, cast_variable(self, self.kernel[offset]))
-        return outputs, {"above": cache["above"], "left": left}
+        left = (*cache["left"][1:], inputs) if self._taps_left else ()
+        outputs = ops.take(cache["above"], column, axis=0)
+        # A product a tap, so that those of earlier columns need not wait for this one's input.
+        for value, tap in zip(left, cache["taps"], strict=True):
+            outputs = outputs + ops.matmul(value, tap)
+        return outputs, {**cache, "left": left}
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.filters)
@@ -177,28 +180,6 @@ def check_kernel(kernel_size, mask_type):
     if not isinstance(mask_type, str) or mask_type not in ("A", "B"):
         raise ValueError(f"`mask_type` must be 'A' or 'B'. Received: mask_type={mask_type!r}")
     return tuple(sizes)
-
-
-def convolve_rows(rows, kernel):
-    """Convolve rows of a grid with a kernel of their number of rows: one row of outputs.
-
-    Args:
-        rows: float tensor `[R, W, B, C]`.
-        kernel: float tensor `[R, width, C, F]`, the width odd.
-
-    Returns:
-        float tensor `[W, B, F]`.
-    """
-    columns, (num_rows, width, channels, filters) = rows.shape[1], kernel.shape
-    side = width // 2
-    padded = ops.pad(rows, ((0, 0), (side, side), (0, 0), (0, 0)))
-    windows = [
-        ops.reshape(padded[row, column : column + columns], (-1, channels))
-        for row in range(num_rows)
-        for column in range(width)
-    ]
-    products = ops.matmul(ops.concatenate(windows, axis=-1), ops.reshape(kernel, (-1, filters)))
-    return ops.reshape(products, (columns, -1, filters))
 
 
 def cast_variable(layer, variable):

@@ -6,6 +6,7 @@ from keras import ops
 from keras_vqvae2 import checks
 from keras_vqvae2.layers.gated_block import gate
 from keras_vqvae2.layers.masked_conv import MaskedConv2D
+from keras_vqvae2.layers.rows import dense_row
 from keras_vqvae2.layers.vertical_conv import VerticalConv2D
 
 
@@ -138,36 +139,48 @@ class TwoStreamGatedBlock(keras.layers.Layer):
         shape = (self.vertical_conv.rows_above, width, batch_size, self.filters // 2)
         return {"rows": ops.zeros(shape, dtype=self.compute_dtype)}
 
-    def step(self, horizontal, vertical, cache, column, condition=None):
-        """Compute the output of one position; columns come in order, then the next row.
+    def start_row(self, vertical, cache, condition=None):
+        """Begin a row: compute all of it of the vertical stream.
 
         Args:
-            horizontal: float tensor `[B, C]`, the input at `column`.
-            vertical: float tensor `[W, B, C]`, the row of the vertical stream; None but in the
-                first column.
-            cache: of `init_cache` at the first position, then of the step before.
-            column: Python integer.
+            vertical: float tensor `[W, B, C]`, the row of the vertical stream.
+            cache: of `init_cache` before the first row, then of `end_row`.
             condition: float tensor `[W, B, E]` or `[1, B, E]`, the condition of the row, or None.
 
         Returns:
-            `(horizontal, vertical, cache)`: `[B, C]`, and `[W, B, C]` or None.
+            `(vertical, cache)`: `[W, B, C]` or None, and the cache of the row, to be handed from
+            `step` to `step`.
         """
-        rows = cache["rows"]
-        if column == 0:
-            seen = ops.concatenate([rows, self.vertical_reduce(vertical)[None]], axis=0)
-            above = self.vertical_conv.row(seen)
-            projected = 0.0
-            if condition is not None:
-                above = above + self.projections[0](condition)
-                projected = self.projections[1](condition)
-            vertical = None if self.ends_vertical else vertical + self.vertical_expand(gate(above))
-            rows = seen[1:]
-            cache = {"conv": self.row_conv.start_row(rows, self.link(above) + projected)}
-        hidden = self.reduce(horizontal)
-        gates, conv = self.row_conv.step(hidden, cache["conv"], column)
-        horizontal = horizontal + self.expand(gate(gates))
-        last = column == rows.shape[1] - 1
-        return horizontal, vertical, {"rows": rows} if last else {"rows": rows, "conv": conv}
+        reduced = dense_row(self.vertical_reduce, vertical)
+        seen = ops.concatenate([cache["rows"], reduced[None]], axis=0)
+        above = self.vertical_conv.row(seen)
+        projected = 0.0
+        if condition is not None:
+            above = above + dense_row(self.projections[0], condition)
+            projected = dense_row(self.projections[1], condition)
+        if not self.ends_vertical:
+            vertical = vertical + dense_row(self.vertical_expand, gate(above))
+        rows = seen[1:]  # The highest is done with.
+        conv = self.row_conv.start_row(rows, dense_row(self.link, above) + projected)
+        return None if self.ends_vertical else vertical, {"rows": rows, "conv": conv}
+
+    def step(self, horizontal, cache, column):
+        """Compute the output of one position; columns come in order.
+
+        Args:
+            horizontal: float tensor `[B, C]`, the input at `column`.
+            cache: of `start_row` in the first column, then of the step before.
+            column: integer or scalar tensor.
+
+        Returns:
+            `(horizontal, cache)`, the first `[B, C]`.
+        """
+        gates, conv = self.row_conv.step(self.reduce(horizontal), cache["conv"], column)
+        return horizontal + self.expand(gate(gates)), {**cache, "conv": conv}
+
+    def end_row(self, cache):
+        """Return the cache after a row."""
+        return {"rows": cache["rows"]}
 
     def compute_output_shape(self, horizontal_shape, vertical_shape, condition_shape=None):
         return horizontal_shape if self.ends_vertical else (horizontal_shape, vertical_shape)

@@ -4,7 +4,8 @@ import keras
 from keras import ops
 
 from keras_vqvae2 import checks
-from keras_vqvae2.layers.masked_conv import cast_variable, check_kernel, convolve_rows
+from keras_vqvae2.layers.masked_conv import cast_variable, check_kernel
+from keras_vqvae2.layers.rows import convolve_rows
 
 
 @keras.saving.register_keras_serializable("keras_vqvae2")

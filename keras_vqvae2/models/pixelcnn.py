@@ -267,12 +267,13 @@ class PixelCNN(KeptArguments, Presets, TrainStep, CheckedFit, keras.Model):
 
         condition = self.condition_map(condition_inputs)
         return raster_scan(
-            lambda codes, cache, index: self.step(codes, cache, index, condition),
+            self.step,
             draw,
             codes,
             self.init_cache(ops.shape(codes)[0]),
             mask,
-            unroll_rows=True,
+            start_row=lambda codes, cache, row: self.start_row(codes, cache, row, condition),
+            end_row=self.end_row,
         )
 
     def condition_map(self, condition_inputs):
@@ -293,29 +294,44 @@ class PixelCNN(KeptArguments, Presets, TrainStep, CheckedFit, keras.Model):
         """Return the cache before the first position, see `Trunk.init_cache`."""
         return self._trunk.init_cache(batch_size, self.code_shape[1])
 
-    def step(self, codes, cache, index, condition=None):
+    def start_row(self, codes, cache, row, condition=None):
+        """Begin a row: compute all of it that does not depend on its own codes.
+
+        Args:
+            codes: int32 tensor `[B, H, W]`; only codes of the rows above are read.
+            cache: of `init_cache` before the first row, then of `end_row`.
+            row: integer or scalar tensor.
+            condition: of `condition_map`.
+
+        Returns:
+            The cache of the row, to be handed from `step` to `step`.
+        """
+        if condition is not None:
+            condition = condition[0] if condition.shape[0] == 1 else ops.take(condition, row, 0)
+        return self._trunk.start_row(self._embedded_rows_above(codes, row), cache, condition)
+
+    def step(self, codes, cache, index):
         """Compute the logits of one position from the codes before it.
 
         Args:
             codes: int32 tensor `[B, H, W]`; only codes before the position are read.
-            cache: of `init_cache` at the first position, then of the step before.
-            index: `(row, column)`; the row a scalar tensor or integer, the column an integer.
-                Positions come in raster order.
-            condition: of `condition_map`.
+            cache: of `start_row` in the first column, then of the step before.
+            index: `(row, column)`, integers or scalar tensors; columns come in order.
 
         Returns:
             `(logits, cache)`: float32 `[B, K]`, and the cache for the next position.
         """
         row, column = index
-        rows, last = None, None
-        if column == 0:
-            rows = self._embedded_rows_above(codes, row)
-        else:
-            last = self._embed(ops.take(codes[:, :, column - 1], row, axis=1))
-        if condition is not None:
-            condition = condition[0] if condition.shape[0] == 1 else ops.take(condition, row, 0)
-        x, cache = self._trunk.step(rows, last, cache, index, self.code_shape[1], condition)
+        # Of the first column what stands left of it is hidden.
+        left = ops.take(ops.take(codes, row, axis=1), ops.maximum(column - 1, 0), axis=1)
+        last = self._embed(left)
+        last = last * ops.cast(column > 0, last.dtype)
+        x, cache = self._trunk.step(last, cache, index)
         return apply(self._head, x), cache
+
+    def end_row(self, cache):
+        """Return the cache after a row, of the structure of `init_cache`."""
+        return self._trunk.end_row(cache)
 
     def _embedded_rows_above(self, codes, row):
         """The embedded rows that the first convolution sees: zeros above the grid."""

@@ -63,7 +63,7 @@ class Presets:
         vqvae = VQVAE2.from_preset("emoji32")
         ```
         """
-        with without_optimizing():  # of initial weights, which are replaced at once
+        with without_optimizing():  # of what runs once, as the model is built
             model = load_model(_path(name), part=cls.__name__)
         if not isinstance(model, cls):
             article = "an" if cls.__name__[0] in "AEIOU" else "a"

@@ -105,36 +105,54 @@ class Trunk:
             )
         }
 
-    def step(self, rows, last, cache, index, width, condition=None):
+    def start_row(self, rows, cache, condition=None):
+        """Begin a row: compute all of it that does not depend on its own codes.
+
+        Args:
+            rows: float tensor `[rows_above, W, B, E]`, the embedded rows above.
+            cache: of `init_cache` before the first row, then of `end_row`.
+            condition: float tensor `[W, B, E]` or `[1, B, E]`, the condition of the row, or None.
+
+        Returns:
+            The cache of the row, to be handed from `step` to `step`.
+        """
+        vertical = None if self.vertical_conv is None else self.vertical_conv.row(rows)
+        caches = []
+        for layer, layer_cache in zip(self.layers, cache["layers"], strict=True):
+            if isinstance(layer, CausalAttention):
+                caches.append(layer_cache)
+            elif self.vertical_conv is None:
+                caches.append(layer.start_row(layer_cache, condition))
+            else:
+                vertical, layer_cache = layer.start_row(vertical, layer_cache, condition)
+                caches.append(layer_cache)
+        return {"input": self.input_conv.start_row(rows), "layers": tuple(caches)}
+
+    def step(self, last, cache, index):
         """Compute the features of one position.
 
         Args:
-            rows: float tensor `[rows_above, W, B, E]`, the embedded rows above, in the first
-                column; else None.
-            last: float tensor `[B, E]`, the embedded code to the left; None in the first column.
-            cache: of `init_cache` at the first position, then of the step before.
-            index: `(row, column)`; the row a scalar tensor or integer, the column an integer.
-            width: `W`.
-            condition: float tensor `[W, B, E]` or `[1, B, E]`, the condition of the row, or None.
+            last: float tensor `[B, E]`, the embedded code to the left; zeros in the first column.
+            cache: of `start_row` in the first column, then of the step before.
+            index: `(row, column)`, integers or scalar tensors.
 
         Returns:
             `(features, cache)`: float `[B, C]`, and the cache for the next position.
         """
         _, column = index
-        start = self.input_conv.start_row(rows) if column == 0 else cache["input"]
-        x, start = self.input_conv.step(last, start, column)
-        vertical = None
-        if column == 0 and self.vertical_conv is not None:
-            vertical = self.vertical_conv.row(rows)
+        x, start = self.input_conv.step(last, cache["input"], column)
         caches = []
         for layer, layer_cache in zip(self.layers, cache["layers"], strict=True):
-            if isinstance(layer, CausalAttention):
-                x, layer_cache = layer.step(x, layer_cache, index)
-            elif self.vertical_conv is None:
-                x, layer_cache = layer.step(x, layer_cache, column, condition)
-            else:
-                x, vertical, layer_cache = layer.step(x, vertical, layer_cache, column, condition)
+            place = index if isinstance(layer, CausalAttention) else column
+            x, layer_cache = layer.step(x, layer_cache, place)
             caches.append(layer_cache)
-        cache = {"layers": tuple(caches)}
-        # What a row ends with has the structure that it began with: a loop goes over the rows.
-        return x, cache if column == width - 1 else {**cache, "input": start}
+        return x, {"input": start, "layers": tuple(caches)}
+
+    def end_row(self, cache):
+        """Return the cache after a row, of the structure of `init_cache`."""
+        return {
+            "layers": tuple(
+                layer_cache if isinstance(layer, CausalAttention) else layer.end_row(layer_cache)
+                for layer, layer_cache in zip(self.layers, cache["layers"], strict=True)
+            )
+        }

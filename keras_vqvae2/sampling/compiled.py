@@ -28,13 +28,20 @@ def compile_function(model, function):
 
         traced = {}
 
+        def reading_once(argument):
+            # Outside of all loops, whose bodies then have no nodes for it.
+            values = [tf.convert_to_tensor(v.value) for v in model.variables]
+            with keras.StatelessScope(state_mapping=zip(model.variables, values, strict=True)):
+                return function(argument)
+
         def compiled(argument):
             # One concrete function a shape, by our own count: TensorFlow would warn of retracing.
             argument = keras.tree.map_structure(_to_tensor, argument)
             specs = keras.tree.map_structure(of_any_rows, argument)
             key = tuple(keras.tree.flatten(specs))
             if key not in traced:
-                traced[key] = tf.function(function, autograph=False).get_concrete_function(specs)
+                graph = tf.function(reading_once, autograph=False)
+                traced[key] = graph.get_concrete_function(specs)
             return traced[key](argument)
 
         def of_any_rows(leaf):
@@ -85,7 +92,7 @@ def where_needed(needed, function, otherwise):
 def without_optimizing():
     """Within it JAX compiles sooner what then runs slower; TensorFlow does as always.
 
-    For what runs once, as the initial weights of a model do: JAX compiles a function a shape.
+    For what runs once, as the building of a model does: JAX compiles a function a shape.
     """
     if keras.backend.backend() != "jax":
         yield

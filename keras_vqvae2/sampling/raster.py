@@ -1,23 +1,24 @@
-"""The one loop of autoregressive sampling: position by position, row by row."""
+"""The one loop of autoregressive sampling: row by row, position by position."""
 
 from keras import ops
 
 from keras_vqvae2.losses import code_nll
 
 
-def raster_scan(next_logits, draw, codes, cache, known=None, unroll_rows=False):
+def raster_scan(next_logits, draw, codes, cache, known=None, start_row=None, end_row=None):
     """Fill a grid of codes in raster order.
 
     Args:
         next_logits: callable `(codes, cache, index) -> (logits, cache)`. `codes` `[B, H, W]` holds
-            the codes drawn so far, `index` is `(row, column)`; logits are `[B, K]`.
+            the codes drawn so far, `index` is `(row, column)`, scalar tensors; logits are `[B, K]`.
         draw: callable `(logits, position) -> codes [B]` int32, with `position` counted in raster
             order.
         codes: int32 tensor `[B, H, W]` to start from; where `known` is true its values stay.
         cache: nest of tensors whose shapes do not change from row to row; `()` if there is none.
         known: bool tensor `[B, H, W]`, or None if no code is known.
-        unroll_rows: whether the columns of a row are unrolled in the graph; `column` is then a
-            Python integer, and the loop is over rows.
+        start_row: callable `(codes, cache, row) -> cache`, of the cache that `next_logits` hands on
+            within a row; None for the same.
+        end_row: callable `cache -> cache` back; None for the same.
 
     Returns:
         `(codes, log_prob)`: int32 `[B, H, W]`, and the sum over the positions, the known ones too,
@@ -27,30 +28,33 @@ def raster_scan(next_logits, draw, codes, cache, known=None, unroll_rows=False):
     # Flat, so that one comparison finds a position.
     positions = ops.reshape(ops.arange(height * width, dtype="int32"), (1, -1))
     flat_known = None if known is None else ops.reshape(known, (-1, height * width))
-    columns = range(width) if unroll_rows else None
 
-    def visit(flat, log_prob, cache, row, column):
+    def as_grid(flat):
+        return ops.reshape(flat, (-1, height, width))
+
+    def visit(row, state):
+        column, flat, log_prob, cache = state
         position = row * width + column
-        logits, cache = next_logits(ops.reshape(flat, (-1, height, width)), cache, (row, column))
+        logits, cache = next_logits(as_grid(flat), cache, (row, column))
         code = draw(logits, position)
         if flat_known is not None:
             stays = ops.take(flat_known, position, axis=1)
             code = ops.where(stays, ops.take(flat, position, axis=1), code)
         flat = ops.where(positions == position, code[:, None], flat)
-        return flat, log_prob - code_nll(code, logits), cache
+        return column + 1, flat, log_prob - code_nll(code, logits), cache
 
-    def body(_, state):
-        # A count of our own: PyTorch's is a Python number, which waits for its way to the device.
-        step, flat, log_prob, cache = state
-        if columns is None:
-            flat, log_prob, cache = visit(flat, log_prob, cache, step // width, step % width)
-        else:
-            for column in columns:
-                flat, log_prob, cache = visit(flat, log_prob, cache, step, column)
-        return step + 1, flat, log_prob, cache
+    def visit_row(_, state):
+        # Counts of our own: PyTorch's are Python numbers, which wait for their way to the device.
+        row, flat, log_prob, cache = state
+        if start_row is not None:
+            cache = start_row(as_grid(flat), cache, row)
+        start = (ops.zeros((), "int32"), flat, log_prob, cache)
+        _, flat, log_prob, cache = ops.fori_loop(0, width, lambda _, s: visit(row, s), start)
+        if end_row is not None:
+            cache = end_row(cache)
+        return row + 1, flat, log_prob, cache
 
-    steps = height * width if columns is None else height
     flat = ops.reshape(codes, (-1, height * width))
     start = (ops.zeros((), "int32"), flat, ops.zeros_like(flat[:, 0], "float32"), cache)
-    _, flat, log_prob, _ = ops.fori_loop(0, steps, body, start)
-    return ops.reshape(flat, (-1, height, width)), log_prob
+    _, flat, log_prob, _ = ops.fori_loop(0, height, visit_row, start)
+    return as_grid(flat), log_prob

@@ -63,7 +63,7 @@ def position_by_position(layer, inputs):
         cache = layer.start_row(rows[row : row + layer.rows_above])
         for column in range(width):
             seen = column - (layer.mask_type == "A")
-            value = inputs[:, row, seen] if seen >= 0 else None
+            value = inputs[:, row, seen] if seen >= 0 else keras.ops.zeros_like(inputs[:, 0, 0])
             output, cache = layer.step(value, cache, column)
             outputs.append(output)
     return keras.ops.reshape(keras.ops.stack(outputs, axis=1), (-1, height, width, layer.filters))
@@ -97,9 +97,12 @@ def test_only_visible_taps_are_weights():
 
 def test_the_condition_of_start_row_is_added():
     layer = build(3, "B", use_bias=False)
-    rng = np.random.default_rng(0)
-    rows, value = rng.normal(size=(1, 5, 2, 3)), rng.normal(size=(2, 3))
-    for condition in (rng.normal(size=(5, 2, 4)), rng.normal(size=(1, 2, 4))):
+
+    def draw(seed, *shape):
+        return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+    rows, value = draw(0, 1, 5, 2, 3), draw(1, 2, 3)
+    for condition in (draw(2, 5, 2, 4), draw(3, 1, 2, 4)):
         plain, _ = layer.step(value, layer.start_row(rows), 0)
         added, _ = layer.step(value, layer.start_row(rows, condition), 0)
         # One addition in float32 of values near 10.

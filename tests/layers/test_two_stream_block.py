@@ -39,19 +39,19 @@ def test_step_equals_call(condition_shape, ends):
     def both(inputs):
         horizontal, vertical, condition = inputs["h"], inputs["v"], inputs["c"]
         cache, outputs, rows = block.init_cache(2, GRID[1]), [], []
-        for row, column in np.ndindex(*GRID):
-            given, above = None, None
+        for row in range(GRID[0]):
+            given = None
             if condition is not None:
                 given = condition[:, 0 if condition.shape[1] == 1 else row]
                 given = keras.ops.transpose(given, (1, 0, 2))
-            if column == 0:
-                above = keras.ops.transpose(vertical[:, row], (1, 0, 2))
-            output, above, cache = block.step(
-                horizontal[:, row, column], above, cache, column, given
-            )
-            outputs.append(output)
+            above = keras.ops.transpose(vertical[:, row], (1, 0, 2))
+            above, cache = block.start_row(above, cache, given)
             if above is not None:
                 rows.append(keras.ops.transpose(above, (1, 0, 2)))
+            for column in range(GRID[1]):
+                output, cache = block.step(horizontal[:, row, column], cache, column)
+                outputs.append(output)
+            cache = block.end_row(cache)
         stepped = keras.ops.reshape(keras.ops.stack(outputs, axis=1), (-1, *horizontal.shape[1:]))
         called = block(horizontal, vertical, condition)
         if ends:

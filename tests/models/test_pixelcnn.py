@@ -96,12 +96,15 @@ def all_steps(model):
         codes = inputs["codes"]
         condition = model.condition_map({k: v for k, v in inputs.items() if k != "codes"})
         cache, outputs = model.init_cache(keras.ops.shape(codes)[0]), []
-        for position in range(height * width):
-            before = np.arange(height * width).reshape(height, width) < position
+        for row, column in np.ndindex(height, width):
+            before = np.arange(height * width).reshape(height, width) < row * width + column
             seen = keras.ops.where(before, codes, 0)
-            index = divmod(position, width)
-            logits, cache = model.step(seen, cache, index, condition)
+            if column == 0:
+                cache = model.start_row(seen, cache, row, condition)
+            logits, cache = model.step(seen, cache, (row, column))
             outputs.append(logits)
+            if column == width - 1:
+                cache = model.end_row(cache)
         stacked = keras.ops.stack(outputs, axis=1)
         return keras.ops.reshape(stacked, (-1, height, width, model.num_embeddings))
 

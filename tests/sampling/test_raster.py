@@ -6,7 +6,7 @@ from keras import ops
 from keras_vqvae2.sampling import raster_scan
 
 
-def scan(codes, known=None, unroll_rows=False):
+def scan(codes, known=None):
     """Each code is 1 + the sum of all codes so far, told by the codes and told by the cache."""
 
     def next_logits(codes, cache, index):
@@ -27,7 +27,7 @@ def scan(codes, known=None, unroll_rows=False):
 
     codes = ops.convert_to_tensor(codes, dtype="int32")
     cache = (ops.zeros(codes.shape[:1], "int32"), ops.zeros((), "int32"))
-    return np.asarray(raster_scan(next_logits, draw, codes, cache, known, unroll_rows)[0])
+    return np.asarray(raster_scan(next_logits, draw, codes, cache, known)[0])
 
 
 def slow_scan(codes, known):
@@ -39,25 +39,22 @@ def slow_scan(codes, known):
     return codes
 
 
-@pytest.mark.parametrize("unroll_rows", [False, True])
 @pytest.mark.parametrize("grid", [(1, 1), (2, 3), (3, 2), (1, 4)])
-def test_positions_are_visited_in_raster_order(grid, unroll_rows):
+def test_positions_are_visited_in_raster_order(grid):
     codes = np.zeros((2, *grid), int)
     expected = slow_scan(codes, np.zeros(codes.shape, bool))
-    np.testing.assert_array_equal(scan(codes, unroll_rows=unroll_rows), expected)
+    np.testing.assert_array_equal(scan(codes), expected)
 
 
-@pytest.mark.parametrize("unroll_rows", [False, True])
-def test_known_codes_stay_and_are_seen(unroll_rows):
+def test_known_codes_stay_and_are_seen():
     rng = np.random.default_rng(0)
     codes, known = rng.integers(0, 5, (3, 2, 3)), rng.random((3, 2, 3)) < 0.5
     expected = slow_scan(codes, known)
     assert (expected[known] == codes[known]).all()
-    np.testing.assert_array_equal(scan(codes, known, unroll_rows), expected)
+    np.testing.assert_array_equal(scan(codes, known), expected)
 
 
-@pytest.mark.parametrize("unroll_rows", [False, True])
-def test_the_log_likelihood_is_of_all_codes_known_or_drawn(unroll_rows):
+def test_the_log_likelihood_is_of_all_codes_known_or_drawn():
     rng = np.random.default_rng(0)
     logits = rng.normal(scale=2.0, size=(2, 3, 4)).astype("float32")  # a row of the grid each
     known = rng.random((5, 2, 3)) < 0.5
@@ -72,11 +69,36 @@ def test_the_log_likelihood_is_of_all_codes_known_or_drawn(unroll_rows):
         ops.convert_to_tensor(rng.integers(0, 4, (5, 2, 3)), dtype="int32"),
         (),
         known,
-        unroll_rows,
     )
     log_softmax = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
     chosen = np.take_along_axis(log_softmax[None], np.asarray(codes)[..., None], axis=-1)
     np.testing.assert_allclose(log_prob, chosen.sum(axis=(1, 2, 3)), rtol=1e-5)
+
+
+def test_a_row_begins_with_what_stands_above_it_and_ends_with_what_the_next_begins_with():
+    """Each code is 1 + the sum of the rows above, which only the row's own cache tells."""
+
+    def start_row(codes, cache, row):
+        above = ops.arange(3, dtype="int32")[:, None] < row
+        return {"rows": cache, "total": ops.sum(ops.where(above, codes, 0), axis=(1, 2))}
+
+    def next_logits(codes, cache, index):
+        told = ops.stack([cache["total"], cache["rows"]], axis=1)
+        return ops.cast(ops.pad(told, ((0, 0), (0, 62))), "float32"), cache
+
+    def draw(logits, position):
+        told = ops.cast(logits[:, :2], "int32")
+        return ops.where(told[:, 1] == position // 2, told[:, 0] + 1, 0)
+
+    codes, _ = raster_scan(
+        next_logits,
+        draw,
+        ops.zeros((2, 3, 2), "int32"),
+        ops.zeros((2,), "int32"),
+        start_row=start_row,
+        end_row=lambda cache: cache["rows"] + 1,
+    )
+    np.testing.assert_array_equal(codes, [[[1, 1], [3, 3], [9, 9]]] * 2)
 
 
 def test_codes_stay_int32():
