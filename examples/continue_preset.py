@@ -5,9 +5,9 @@
 
 A prior trained without `label_dropout` can't be guided. Here it goes on from its weights, with one
 more embedding, of "no class", which starts as the mean of the classes', if it has none. The codes
-stay as they are; the decoder learns on with a tenth of them replaced by near neighbours. The second
-command finds both stages trained, draws, scores and embeds them. A killed call goes on where it
-was.
+stay as they are; the decoder learns on with a tenth of them replaced by near neighbours, unless the
+run has one. The second command finds both stages trained, draws, scores and embeds them. A killed
+call goes on where it was; `generator.keras` of the run is what another call may start from.
 """
 
 import argparse
@@ -28,7 +28,9 @@ parser.add_argument("--decoder-rate", type=float, default=5e-4, help="learning r
 parser.add_argument("--prior-epochs", type=int, default=1, help="0 leaves the prior as it is")
 parser.add_argument("--prior-rate", type=float, default=5e-4, help="learning rate at first")
 parser.add_argument("--dropout", type=float, nargs="+", help="of each level; else as before")
-parser.add_argument("--passes", type=int, default=2)
+parser.add_argument("--passes", type=int, default=2, help="encodings of an image for the prior")
+parser.add_argument("--shift", type=int, default=0, help="pixels that they may be moved by")
+parser.add_argument("--seed", type=int, default=1, help="of their augmentation")
 parser.add_argument("--flip", action="store_true", help="mirror half of the images")
 parser.add_argument("--batch-size", type=int, default=128)
 parser.add_argument("--limit", type=int, help="images of each split, for a try")
@@ -74,8 +76,8 @@ else:
     vqvae.save(vqvae_file)
 
 for split, images in data.items():
-    passes = {"passes": arguments.passes, "flip": arguments.flip, "noise": 6.0, "seed": 1}
-    options = passes if split == "train" else {}
+    augmented = {name: getattr(arguments, name) for name in ("passes", "flip", "shift", "seed")}
+    options = {**augmented, "noise": 6.0} if split == "train" else {}
     kv.extract_codes(vqvae, images, run / "codes" / split, **options)
 codes = {
     split: kv.CodeBatches(
@@ -100,3 +102,4 @@ if arguments.prior_epochs:
 else:
     prior.compile()
 prior.save(prior_file)
+kv.ImageGenerator(vqvae, prior, preset.sampling).save(run / "generator.keras")

@@ -7,14 +7,15 @@ import numpy as np
 
 from keras_vqvae2.datasets.decoding import fit_pixels
 from keras_vqvae2.datasets.image_data import ImageData, LazyImages
+from keras_vqvae2.datasets.tfrecords import TFRecords
 
 
 def load_tfds(name, split, data_dir=None, image_size=None, image_key=None, label_key=None):
     """Load a split of a dataset of TensorFlow Datasets, prepared on disk the first time.
 
     It is prepared as ArrayRecord files, which give random access and are read without TensorFlow.
-    Files that an earlier `tfds.load` has prepared as TFRecord have no random access: they are used
-    as they are, by TensorFlow, and the images are kept in memory.
+    Files that an earlier `tfds.load` has prepared as TFRecord are used as they are, see
+    `TFRecords`. An image is read and decoded each time it is asked for, labels are kept.
 
     Args:
         name: of the dataset, with a config if it has some: `"cifar10"`, `"cats_vs_dogs:4.0.1"`.
@@ -33,10 +34,10 @@ def load_tfds(name, split, data_dir=None, image_size=None, image_key=None, label
     """
     builder = _prepared_builder(name, data_dir)
     image_key, label_key = _keys(builder, name, image_key, label_key)
-    items, labels = _read(builder, name, split, image_key, label_key)
+    items, parse, labels = _read(builder, name, split, image_key, label_key)
     if not len(items):
         raise ValueError(f"`split` must hold at least one image. Received: split={split!r}")
-    decode = functools.partial(_decode, image_key=image_key, image_size=image_size)
+    decode = functools.partial(_decode, parse=parse, image_key=image_key, image_size=image_size)
     return ImageData(
         images=LazyImages(items, decode, decode(items[0]).shape),
         labels=labels,
@@ -123,28 +124,36 @@ def _label_names(builder, label_key):
 
 
 def _read(builder, name, split, image_key, label_key):
-    """The examples of a split, as a sequence of dictionaries, and their labels."""
+    """The examples of a split, a function of each to its dictionary, and their labels."""
     import tensorflow_datasets as tfds
 
-    formats = tfds.core.file_adapters.FileFormat.with_random_access()
+    formats = tfds.core.file_adapters.FileFormat
+    found, skip = builder.info.file_format, {image_key: tfds.decode.SkipDecoding()}
+    if found not in (formats.TFRECORD, *formats.with_random_access()):
+        raise ValueError(
+            "`name` must be of a dataset prepared as ArrayRecord or TFRecord files. "
+            f"Received: name={name!r}, {found.value}"
+        )
     try:
-        if builder.info.file_format not in formats:
-            items = list(tfds.as_numpy(builder.as_dataset(split=split)))
-            undecoded = items
-        else:
+        parts = builder.info.splits[split].file_instructions
+        if found != formats.TFRECORD:
             items = builder.as_data_source(split=split)
             # Labels are needed at once, images are not.
-            skip = {image_key: tfds.decode.SkipDecoding()}
             undecoded = builder.as_data_source(split=split, decoders=skip)
     except (ValueError, KeyError, NotImplementedError) as error:
         raise ValueError(
             f"`split` must be one that {name} has, {', '.join(builder.info.splits)}, or a slice of "
             f"one such as 'train[:90%]'. Received: split={split!r}"
         ) from error
+    parse = dict
+    if found == formats.TFRECORD:
+        items = TFRecords([(part.filename, part.skip, part.take) for part in parts])
+        parse = builder.info.features.deserialize_example_np
+        undecoded = (parse(record, decoders=skip) for record in items)
     labels = [item[label_key] for item in undecoded] if label_key else None
-    return items, None if labels is None else np.array(labels)
+    return items, parse, None if labels is None else np.array(labels)
 
 
-def _decode(item, image_key, image_size):
-    pixels = np.asarray(item[image_key])
+def _decode(item, parse, image_key, image_size):
+    pixels = np.asarray(parse(item)[image_key])
     return pixels if image_size is None else fit_pixels(pixels, image_size)

@@ -186,6 +186,11 @@ def test_an_unknown_split_is_refused(data_dir):
         datasets.load("tiny_pictures", "validation", data_dir=data_dir)
 
 
+def test_images_are_kept_in_no_memory(data_dir):
+    data = datasets.load("tiny_pictures", data_dir=data_dir)
+    assert not isinstance(data.images.items, list)
+
+
 def test_a_dataset_is_prepared_with_random_access(tmp_path):
     data = datasets.load("tiny_pictures", data_dir=tmp_path)
     assert list(tmp_path.rglob("*.array_record-*"))
