@@ -23,7 +23,7 @@ parser.add_argument("name", choices=("emoji32", "fashion_mnist"))
 parser.add_argument("--start", help="model to go on from; by default the preset")
 parser.add_argument("--data-dir", type=Path, help="folder of Fashion-MNIST's files")
 parser.add_argument("--runs", type=Path, default=Path("runs/presets"), help="folder of the runs")
-parser.add_argument("--decoder-epochs", type=int, default=4)
+parser.add_argument("--decoder-epochs", type=int, default=4, help="0 leaves it as it is")
 parser.add_argument("--decoder-rate", type=float, default=5e-4, help="learning rate at first")
 parser.add_argument("--prior-epochs", type=int, default=1, help="0 leaves the prior as it is")
 parser.add_argument("--prior-rate", type=float, default=5e-4, help="learning rate at first")
@@ -50,7 +50,9 @@ preset = kv.ImageGenerator.from_preset(arguments.start or arguments.name)
 
 
 def learn_on(model, batches, validation, epochs, rate, folder):
-    """Train a model at a falling rate, with checkpoints in its folder."""
+    """Train a model at a falling rate, with checkpoints in its folder; in no epochs not at all."""
+    if epochs == 0:
+        return model.compile()
     schedule = keras.optimizers.schedules.CosineDecay(rate, epochs * len(batches))
     model.compile(keras.optimizers.Adam(schedule))
     checkpoints = kv.callbacks.Checkpoints(folder, steps=200)
@@ -97,9 +99,6 @@ for old, new in zip(preset.prior.trainable_variables, prior.trainable_variables,
     if old.shape != new.shape:  # the labels' embeddings
         weights = np.concatenate([weights, weights.mean(0, keepdims=True)])
     new.assign(weights)
-if arguments.prior_epochs:
-    learn_on(prior, *codes.values(), arguments.prior_epochs, arguments.prior_rate, run / "prior")
-else:
-    prior.compile()
+learn_on(prior, *codes.values(), arguments.prior_epochs, arguments.prior_rate, run / "prior")
 prior.save(prior_file)
 kv.ImageGenerator(vqvae, prior, preset.sampling).save(run / "generator.keras")

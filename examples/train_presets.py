@@ -55,7 +55,7 @@ PRESETS = {
         # The top codes are learned by heart sooner.
         "prior_dropout": (0.3, 0.2),
         "top_p": 0.9,
-        "guidance": 3.0,
+        "guidance": 2.0,
     },
     "fashion_mnist": {
         "batch_size": 128,
