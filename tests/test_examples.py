@@ -1,6 +1,8 @@
 """The example scripts run as they are, with the flags that make them small."""
 
 import gzip
+import json
+import os
 import re
 import socket
 import subprocess
@@ -33,7 +35,8 @@ MAX_LINES = {
     "torch_data_loader.py": 50,
     "torch_loop.py": 60,
     "train_classifiers.py": 65,
-    "train_presets.py": 170,
+    "train_on_gpu.py": 205,
+    "train_presets.py": 180,
     "tuning.py": 40,
     "two_workers.py": 80,
     "vqvae2_in_one_file.py": 250,
@@ -219,6 +222,35 @@ def test_a_prior_without_label_dropout_learns_to_be_guided(run_example, tmp_path
         for model in (prior, found)
     )
     assert np.all(np.abs(after - before) < 0.1 * np.abs(before))
+
+
+@pytest.mark.long
+@pytest.mark.tensorflow_only
+def test_a_preset_learns_on_in_loops_of_jax(tmp_path):
+    vqvae = VQVAE2((32, 32, 3), 8, 0, embedding_dim=4, num_embeddings=8)
+    options = {"num_classes": 34, "filters": 8, "num_blocks": 1}
+    prior = HierarchicalPrior.from_vqvae(vqvae, label_dropout=0.1, **options)
+    ImageGenerator(vqvae, prior).save(tmp_path / "start.keras")
+    words = ["--start", tmp_path / "start.keras", "--runs", tmp_path, "--batch-size=8"]
+    words += ["--steps=200", "--rate=3e-2", "--flip", "--shift=1", "--warp=0.1", "--hue=0.5"]
+    for stage in ("decoder", "prior"):
+        script = EXAMPLES / "train_on_gpu.py"
+        environment = {**os.environ, "KERAS_BACKEND": "jax"}
+        subprocess.run(
+            [sys.executable, script, "emoji32", stage, *words], env=environment, check=True
+        )
+    run, images = tmp_path / "emoji32", datasets.load("emoji32", "test[:64]").images
+    found = keras.saving.load_model(run / "vqvae2" / "vqvae2_final.keras")
+    codes = vqvae.encode(images)
+    for level, other in zip(found.encode(images), codes, strict=True):
+        np.testing.assert_array_equal(level, other)
+    before, after = (np.mean((model.decode(codes) - images) ** 2) for model in (vqvae, found))
+    assert after < 0.8 * before
+    found = keras.saving.load_model(run / "prior" / "prior_final.keras")
+    before, after = (-np.sum(model.log_prob(codes, labels=-1)) for model in (prior, found))
+    assert after < 0.95 * before
+    history = json.loads((run / "prior" / "history.json").read_text())
+    assert history[-1]["val_bits_per_code"] < history[0]["val_bits_per_code"]
 
 
 def test_embedded_emoji_come_back_as_they_were(run_example, tmp_path, monkeypatch):

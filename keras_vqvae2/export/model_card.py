@@ -211,14 +211,16 @@ def _curves(report):
     # A level may learn by heart while all of them together still gain.
     levels = {f"{name}, validation": f"val_{name}_bits_per_code" for name in report["levels"]}
     curves = {"training": "bits_per_code", "validation": "val_bits_per_code", **levels}
-    rows = [
-        (
+
+    def row(epoch):
+        # A loop of one's own may know its validation alone.
+        values = (history[epoch].get(key) for key in curves.values())
+        return (
             f"**{epoch + 1}**" if epoch == best else epoch + 1,
-            *(f"{history[epoch][key]:.3f}" for key in curves.values()),
+            *("" if value is None else f"{value:.3f}" for value in values),
         )
-        for epoch in sorted(shown)
-    ]
-    table = _table(("epoch", *curves), rows)
+
+    table = _table(("epoch", *curves), map(row, sorted(shown)))
     return (
         "\n## How the prior learned\n\nBits a code over all levels, while training (with dropout) "
         f"and after the epoch. Its weights are those of the best validation, epoch {best + 1}.\n\n"
