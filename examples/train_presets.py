@@ -31,9 +31,11 @@ COMMON = {
     "wiring": "best",
     "conditional": True,
     "cosine_decay": True,
+    "steady": 0.0,
     "filters": 96,
     "embedding_dim": 64,
     "num_embeddings": 512,
+    "prior_two_stream": True,
     "prior_learning_rate": 1.5e-3,
     "patience": 20,
 }
@@ -72,6 +74,7 @@ PRESETS = {
         "prior_dropout": 0.2,
         # At which samples come nearest to the validation images, by two judges.
         "temperature": 0.95,
+        "top_p": None,
         "guidance": 1.1,
     },
 }

@@ -13,7 +13,7 @@ FREE = {"workers"}
 # Of more classes, as of numbers that are no classes at all, a prior learns by none unless asked to.
 MOST_CLASSES = 1_000
 # The guidance of samples where a config has none: as much as still costs no variety.
-GUIDANCE = 2.0
+GUIDANCE = 4.0
 # The command that leaves the model of a stage.
 COMMANDS = {"vqvae": "train-vqvae", "prior": "train-prior"}
 
