@@ -31,9 +31,11 @@ COMMON = {
     "wiring": "best",
     "conditional": True,
     "cosine_decay": True,
+    "steady": 0.0,
     "filters": 96,
     "embedding_dim": 64,
     "num_embeddings": 512,
+    "prior_two_stream": True,
     "prior_learning_rate": 1.5e-3,
     "patience": 20,
 }
@@ -71,6 +73,8 @@ PRESETS = {
         "code_passes": 6,
         "prior_epochs": 6,
         "prior_dropout": 0.2,
+        # As often recognised as real images, and then nearest to them: docs/quality.md.
+        "top_p": None,
         "guidance": 1.2,
     },
 }

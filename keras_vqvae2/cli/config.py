@@ -25,6 +25,7 @@ from keras_vqvae2.cli.config_parts import (
     PriorOptions,
     PriorTraining,
     SamplingOptions,
+    Share,
     Splits,
     VQVAEOptions,
     VQVAETraining,
@@ -56,10 +57,13 @@ class Config(Part, RunFolder, title="Run"):
     seed: Count = option(0, "Seed of weights, order of the data and samples.")
     tensorboard: bool = option(True, "Write TensorBoard logs to RUN_DIR/logs.")
     cosine_decay: bool = option(
-        True, "Let both learning rates fall to zero over the epochs, as half a cosine."
+        True, "Let both learning rates fall to zero at the end, as half a cosine."
+    )
+    steady: Share = option(
+        0.75, "Share of the steps before they fall; 0 to let them fall from the first on.", le=1
     )
     data_dir: Path | None = option(None, "Folder that the data set's files lie in.", strict=False)
-    batch_size: Positive = option(64, "Images a step, in both stages.")
+    batch_size: Positive = option(32, "Images a step, in both stages.")
     checkpoint_steps: Positive | None = option(
         None, "Steps from one checkpoint to the next within an epoch; left out, one an epoch."
     )
@@ -178,6 +182,7 @@ _TINY = {
     "prior_filters": 16,
     "prior_blocks": 2,
     "vqvae_learning_rate": 2e-3,
+    "prior_learning_rate": 1e-3,
 }
 # The specification: 22 M parameters in all.
 _BASE = {
@@ -189,6 +194,7 @@ _BASE = {
     "prior_filters": 256,
     "prior_blocks": 16,
     "vqvae_learning_rate": 1e-3,
+    "prior_learning_rate": 1e-3,
 }
 # How the specification puts the parts together.
 _SPECIFIED = {

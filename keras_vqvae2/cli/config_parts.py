@@ -137,7 +137,7 @@ class VQVAETraining(Part, title="VQ-VAE-2"):
     """Of stage 1."""
 
     epochs: Positive | None = option(
-        None, "Epochs of stage 1; left out, enough for about 1,200 steps.", "vqvae_epochs"
+        None, "Epochs of stage 1; left out, enough for about 2,400 steps.", "vqvae_epochs"
     )
     decoder_epochs: Count = option(
         1, "Epochs after those in which the decoder learns alone, of fixed codes."
@@ -159,7 +159,7 @@ class PriorOptions(Part, title="Prior"):
         (0.1,), "Dropout in each PixelCNN; a config may have one a level, coarse to fine."
     )
     two_stream: bool = option(
-        True, "Two streams in each PixelCNN: no blind spot, twice the weights."
+        False, "Two streams in each PixelCNN: no blind spot, twice the weights."
     )
     num_attention_blocks: Annotated[tuple[Count, ...], _repeated(1)] = option(
         (2,),
@@ -202,9 +202,9 @@ class PriorTraining(Part, title="Prior"):
     """Of stage 2."""
 
     epochs: Positive | None = option(
-        None, "Epochs of stage 2 at most; left out, enough for about 1,000 steps.", "prior_epochs"
+        None, "Epochs of stage 2 at most; left out, enough for about 3,200 steps.", "prior_epochs"
     )
-    learning_rate: Share = option(1e-3, "Learning rate of stage 2 (Adam).", "prior_learning_rate")
+    learning_rate: Share = option(2e-3, "Learning rate of stage 2 (Adam).", "prior_learning_rate")
     patience: Positive = option(
         5, "Epochs without a better validation likelihood that end stage 2."
     )
@@ -216,7 +216,7 @@ class SamplingOptions(Part, title="Samples"):
 
     temperature: float = option(1.0, "Below 1: the likelier codes more often.", gt=0)
     top_k: Positive | None = option(None, "Draw among the k likeliest codes only.")
-    top_p: float | None = option(None, "Draw among the likeliest codes up to this sum.", gt=0, le=1)
+    top_p: float | None = option(0.9, "Draw among the likeliest codes up to this sum.", gt=0, le=1)
     guidance: Share | None = option(
-        None, "Above 1: the class clearer. Left out, 2 of a prior by class with label dropout."
+        None, "Above 1: the class clearer. Left out, 4 of a prior by class with label dropout."
     )

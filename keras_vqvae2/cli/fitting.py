@@ -66,7 +66,12 @@ def adam(config, rate, steps, **options):
     import keras
 
     if config.cosine_decay:
-        rate = keras.optimizers.schedules.CosineDecay(rate, steps)
+        # A short training has most to learn by far: with a rate that falls from the first step on
+        # it learns less in as many. A warm-up to where it starts from is what holds it.
+        held = min(int(config.steady * steps), steps - 1)
+        rate = keras.optimizers.schedules.CosineDecay(
+            rate, steps - held, warmup_target=rate if held else None, warmup_steps=held
+        )
     return keras.optimizers.Adam(rate, **options)
 
 

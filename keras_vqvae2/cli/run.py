@@ -12,8 +12,9 @@ FIXED = {"vqvae2": ("data", "splits", "vqvae"), "prior": ("prior", "average", "c
 FREE = {"workers"}
 # Of more classes, as of numbers that are no classes at all, a prior learns by none unless asked to.
 MOST_CLASSES = 1_000
-# The guidance of samples where a config has none: as much as still costs no variety.
-GUIDANCE = 2.0
+# The guidance of samples where a config has none: a small prior's are recognised as often as real
+# images by then.
+GUIDANCE = 4.0
 # The command that leaves the model of a stage.
 COMMANDS = {"vqvae": "train-vqvae", "prior": "train-prior"}
 

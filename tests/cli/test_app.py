@@ -157,5 +157,5 @@ def test_info_counts_the_parameters_of_the_specification(monkeypatch, tmp_path, 
     for part in ("encoder", "decoder", "top codebook", "bottom codebook", "top prior"):
         assert part in output
     assert "32,768" in output  # 512 codes of 64.
-    assert "at 64 images a batch: about" in output
+    assert "at 32 images a batch: about" in output
     assert not list(tmp_path.iterdir())

@@ -43,7 +43,7 @@ def test_fields_are_given_nested_or_flat():
 
 def test_parts_are_passed_on_whole():
     config = Config.create("tiny", image_size=16, top_k=3)
-    expected = {"temperature": 1.0, "top_k": 3, "top_p": None, "guidance": None}
+    expected = {"temperature": 1.0, "top_k": 3, "top_p": 0.9, "guidance": None}
     assert dict(**config.sampling) == expected
     keys = {"image_key": None, "label_key": None, "skip_damaged": False, "workers": None}
     assert dict(**config.data) == {"name": "emoji32", "image_size": (16, 16), **keys}

@@ -26,6 +26,7 @@ FLAGS = [
     *("--epochs", "2", "--flip", "--code-passes", "2", "--num-samples", "5"),
     # All that a training can be told beyond the defaults.
     *("--wiring", "best", "--decoder-epochs", "1", "--cosine-decay"),
+    *("--steady", "0.5", "--prior-two-stream"),
     *("--prior-ema", "0.9", "--prior-precision", "mixed_bfloat16"),
 ]
 

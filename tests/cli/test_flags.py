@@ -19,6 +19,7 @@ WITH_CONFIG = [
 CONFIG_FLAGS = """
 --config --size --wiring
 --run-dir --seed --checkpoint-steps --tensorboard --no-tensorboard --cosine-decay --no-cosine-decay
+--steady
 --dataset --data-dir --image-size --train-split --validation-split --batch-size
 --image-key --label-key --skip-damaged --no-skip-damaged --workers
 --flip --no-flip --shift --code-noise --code-passes
@@ -73,7 +74,7 @@ def test_help_has_an_example_of_flags_that_there_are(name, tmp_path, monkeypatch
 def test_help_tells_the_defaults_part_by_part():
     result = CliRunner().invoke(cli.app, ["train-prior", "--help"])
     lines = " ".join(result.output.split())
-    assert "--batch-size INTEGER Images a step, in both stages. [default: 64]" in lines
+    assert "--batch-size INTEGER Images a step, in both stages. [default: 32]" in lines
     assert "--prior-attention-blocks INTEGER Causal attention layers" in lines
     for title in ("Options:", "Run:", "Data:", "VQ-VAE-2:", "Prior:", "Samples:"):
         assert f"\n{title}\n" in result.output
@@ -145,11 +146,11 @@ def test_a_size_of_the_file_loses_to_fields_of_the_file_and_to_flags(config_of, 
     assert config == Config.create("base", wiring="best", prior_filters=32, filters=8)
     config = config_of("demo", "--config", f"{file}", "--size", "tiny")
     assert config == Config.create("tiny", wiring="best")
-    file.write_text(json.dumps({"prior": {"two_stream": False}, "size": "small"}))
+    file.write_text(json.dumps({"prior": {"two_stream": True}, "size": "small"}))
     config = config_of("demo", "--config", f"{file}", "--size", "base", "--wiring", "best")
     assert config == Config.create("base", wiring="best")
     config = config_of("demo", "--config", f"{file}", "--size", "tiny")
-    assert config == Config.create("tiny", wiring="best", prior_two_stream=False)
+    assert config == Config.create("tiny", wiring="best", prior_two_stream=True)
 
 
 def test_the_best_of_a_search_wins_over_the_file(config_of, tmp_path):

@@ -222,10 +222,11 @@ def test_metadata_describes_the_signatures(stub):
     assert tf.make_ndarray(signature.defaults["temperature"]).tolist() == [1.0]
 
 
-def test_what_is_not_given_has_its_default(stub, class_model):
+def test_what_is_not_given_has_its_default(stub, class_model, config):
     seeds = np.arange(5)
     outputs = predict(stub, "", {"seed": seeds})
-    expected = [class_model.generate(1, seed=seed, labels=0) for seed in seeds]
+    options = {"labels": 0, "top_p": config.sampling.top_p}
+    expected = [class_model.generate(1, seed=seed, **options) for seed in seeds]
     difference = outputs["images"].astype(int) - np.concatenate(expected)
     assert np.abs(difference).max() <= 1
 
