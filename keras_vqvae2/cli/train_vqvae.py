@@ -16,7 +16,7 @@ from keras_vqvae2.cli.run import SPLITS, begin, build_vqvae, load_split
 from keras_vqvae2.cli.run_lock import locked
 
 # Where the config names no epochs. Steps, so that data sets of any size take the same few minutes.
-STEPS = 2400
+STEPS = 2200
 
 
 @config_command(
