@@ -245,7 +245,7 @@ def test_a_preset_learns_on_in_loops_of_jax(tmp_path):
     for level, other in zip(found.encode(images), codes, strict=True):
         np.testing.assert_array_equal(level, other)
     before, after = (np.mean((model.decode(codes) - images) ** 2) for model in (vqvae, found))
-    assert after < 0.95 * before
+    assert after < 0.8 * before
     found = keras.saving.load_model(run / "prior" / "prior_final.keras")
     before, after = (-np.sum(model.log_prob(codes, labels=-1)) for model in (prior, found))
     assert after < 0.95 * before
