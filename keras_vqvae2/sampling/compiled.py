@@ -42,7 +42,8 @@ def compile_function(model, function):
             if key not in traced:
                 graph = tf.function(reading_once, autograph=False)
                 traced[key] = graph.get_concrete_function(specs)
-            return traced[key](argument)
+            with _few_rewrites():
+                return traced[key](argument)
 
         def of_any_rows(leaf):
             if leaf is None:
@@ -68,6 +69,29 @@ def compile_function(model, function):
             return function(argument)
 
     return lambda argument: stateless([v.value for v in model.variables], argument)
+
+
+@contextlib.contextmanager
+def _few_rewrites():
+    """Within it TensorFlow rewrites the graphs that this thread runs by three passes, once each.
+
+    All of its passes together take longer than a first run, and gain no more for the later ones.
+    """
+    import tensorflow as tf
+
+    # No public function has options of its own; those of `tf.config` are of all threads.
+    from tensorflow.python.eager import context
+
+    here, before = context.context(), context.context().function_call_options
+    config = tf.compat.v1.ConfigProto.FromString(before.config_proto_serialized)
+    rewrites = config.graph_options.rewrite_options
+    rewrites.optimizers[:] = ["pruning", "common_subgraph_elimination", "dependency"]
+    rewrites.meta_optimizer_iterations = rewrites.ONE
+    here.function_call_options = context.FunctionCallOptions(before.executor_type, config)
+    try:
+        yield
+    finally:
+        here.function_call_options = before
 
 
 def where_needed(needed, function, otherwise):

@@ -40,6 +40,23 @@ def test_it_is_traced_once_a_shape(model):
     assert len(traces) == sizes + 1
 
 
+@pytest.mark.tensorflow_only
+def test_tensorflow_rewrites_other_graphs_as_always_after_a_call_that_fails_too(model):
+    from tensorflow.python.eager import context
+
+    def options():
+        return context.context().function_call_options.config_proto_serialized
+
+    network, compiled, _ = model
+    before = options()
+    compiled({"x": np.ones((4, 3), "float32"), "y": None})
+    assert options() == before
+    failing = compile_function(network, lambda rows: keras.ops.reshape(rows, (-1, 5)))
+    with pytest.raises(Exception, match="reshape"):
+        failing(np.ones((4, 3), "float32"))
+    assert options() == before
+
+
 @pytest.mark.parametrize("total", [1, 2, 3, 4, 5, 8, 9, 11])
 def test_chunks_have_one_size_and_give_each_row_once(total):
     sizes, progress = [], []
