@@ -24,7 +24,7 @@ from keras_vqvae2.cli.run import (
 from keras_vqvae2.cli.run_lock import locked
 
 # Where the config names no epochs, as of stage 1.
-STEPS = 2700
+STEPS = 2000
 
 
 @config_command(
