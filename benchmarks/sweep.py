@@ -17,7 +17,7 @@ from tables import markdown, write_block
 
 from keras_vqvae2 import ImageGenerator, datasets
 from keras_vqvae2.cli.config import Config
-from keras_vqvae2.cli.run import load_generator
+from keras_vqvae2.cli.run_models import load_generator
 from keras_vqvae2.evaluation import accuracy, frechet_distance, load_extractor, precision_recall
 from keras_vqvae2.evaluation.extractors import SECOND
 

@@ -22,7 +22,8 @@ from keras_vqvae2.cli.export import export
 from keras_vqvae2.cli.extract_codes import extract_codes
 from keras_vqvae2.cli.generate import generate
 from keras_vqvae2.cli.reconstruct import reconstruct
-from keras_vqvae2.cli.run import load_generator, load_split
+from keras_vqvae2.cli.run import load_split
+from keras_vqvae2.cli.run_models import load_generator
 from keras_vqvae2.cli.train_prior import train_prior
 from keras_vqvae2.cli.train_vqvae import train_vqvae
 from keras_vqvae2.evaluation import headline_scores

@@ -33,6 +33,7 @@ PROGRAM = [
     {"run_folder", "config_parts", "run_lock", "interruption", "memory"},
     {"config", "progress", "tables", "report_page"},
     {"run", "flags", "fitting"},
+    {"run_models", "pictures"},
     {"train_vqvae", "extract_codes", "train_prior", "tune", "generate", "reconstruct", "complete"}
     | {"evaluate", "serve_command", "info", "play"},
     {"demo", "export"},

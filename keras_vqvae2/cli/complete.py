@@ -3,14 +3,10 @@
 import click
 
 from keras_vqvae2.cli.flags import config_command
+from keras_vqvae2.cli.pictures import save_picture, spread
 from keras_vqvae2.cli.progress import progress
-from keras_vqvae2.cli.run import (
-    begin,
-    load_generator,
-    load_split,
-    save_picture,
-    spread,
-)
+from keras_vqvae2.cli.run import begin, load_split
+from keras_vqvae2.cli.run_models import load_generator
 
 PARTS = ("top", "bottom", "left", "right", "center")
 NUM_IMAGES = 10

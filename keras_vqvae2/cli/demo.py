@@ -7,8 +7,9 @@ from keras_vqvae2.cli.flags import config_command
 from keras_vqvae2.cli.generate import generate
 from keras_vqvae2.cli.progress import tell
 from keras_vqvae2.cli.reconstruct import reconstruct
-from keras_vqvae2.cli.run import SPLITS, build_prior, build_vqvae, load_split
+from keras_vqvae2.cli.run import SPLITS, load_split
 from keras_vqvae2.cli.run_lock import locked
+from keras_vqvae2.cli.run_models import build_prior, build_vqvae
 from keras_vqvae2.cli.train_prior import train_prior
 from keras_vqvae2.cli.train_vqvae import train_vqvae
 

@@ -5,16 +5,11 @@ import click
 import keras_vqvae2 as kv
 from keras_vqvae2 import files
 from keras_vqvae2.cli.flags import config_command
+from keras_vqvae2.cli.pictures import save_picture
 from keras_vqvae2.cli.progress import console, progress, tell
 from keras_vqvae2.cli.report_page import report_page
-from keras_vqvae2.cli.run import (
-    SPLITS,
-    begin,
-    load_codes,
-    load_generator,
-    load_split,
-    save_picture,
-)
+from keras_vqvae2.cli.run import SPLITS, begin, load_codes, load_split
+from keras_vqvae2.cli.run_models import load_generator
 from keras_vqvae2.cli.tables import report_tables
 
 NUM_CLASSIFIED = 5_000  # images of each classifier that is trained to judge samples

@@ -8,7 +8,8 @@ from keras_vqvae2 import files
 from keras_vqvae2.cli.evaluate import evaluate
 from keras_vqvae2.cli.flags import config_command
 from keras_vqvae2.cli.progress import console
-from keras_vqvae2.cli.run import begin, load_generator
+from keras_vqvae2.cli.run import begin
+from keras_vqvae2.cli.run_models import load_generator
 
 FORMATS = ("tf_saved_model", "onnx", "openvino", "litert")
 

@@ -6,8 +6,9 @@ import keras_vqvae2 as kv
 from keras_vqvae2.cli.fitting import collapse_message, distribute, share
 from keras_vqvae2.cli.flags import config_command
 from keras_vqvae2.cli.progress import console, progress, tell
-from keras_vqvae2.cli.run import SPLITS, begin, load_codes, load_split, load_vqvae, require
+from keras_vqvae2.cli.run import SPLITS, begin, load_codes, load_split, require
 from keras_vqvae2.cli.run_lock import locked
+from keras_vqvae2.cli.run_models import load_vqvae
 from keras_vqvae2.cli.tables import usage_table
 
 # Between looks for the shards of other workers.

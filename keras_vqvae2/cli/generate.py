@@ -5,8 +5,10 @@ import math
 import click
 
 from keras_vqvae2.cli.flags import FILE, config_command
+from keras_vqvae2.cli.pictures import frequent_classes, one_label, save_picture
 from keras_vqvae2.cli.progress import console, progress
-from keras_vqvae2.cli.run import begin, frequent_classes, load_generator, one_label, save_picture
+from keras_vqvae2.cli.run import begin
+from keras_vqvae2.cli.run_models import load_generator
 
 SAMPLING = ("temperature", "top_k", "top_p", "guidance")
 

@@ -3,7 +3,8 @@
 import keras_vqvae2 as kv
 from keras_vqvae2.cli.flags import config_command
 from keras_vqvae2.cli.progress import console
-from keras_vqvae2.cli.run import build_prior, build_vqvae, load_split
+from keras_vqvae2.cli.run import load_split
+from keras_vqvae2.cli.run_models import build_prior, build_vqvae
 from keras_vqvae2.cli.tables import table
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import click
 
 from keras_vqvae2.cli.flags import FILE, Command, resolve
+from keras_vqvae2.cli.pictures import frequent_classes
 from keras_vqvae2.cli.progress import console
-from keras_vqvae2.cli.run import frequent_classes, load_generator, require
+from keras_vqvae2.cli.run import require
+from keras_vqvae2.cli.run_models import load_generator
 
 PRESET = "emoji32"
 

@@ -1,7 +1,9 @@
 """The command `reconstruct`: what the codes keep of validation images."""
 
 from keras_vqvae2.cli.flags import config_command
-from keras_vqvae2.cli.run import begin, load_split, load_vqvae, save_picture, spread
+from keras_vqvae2.cli.pictures import save_picture, spread
+from keras_vqvae2.cli.run import begin, load_split
+from keras_vqvae2.cli.run_models import load_vqvae
 
 
 @config_command("reconstruct", "--run-dir runs/photos")

@@ -13,15 +13,9 @@ from keras_vqvae2.cli.fitting import (
 )
 from keras_vqvae2.cli.flags import config_command
 from keras_vqvae2.cli.progress import epoch_progress, tell
-from keras_vqvae2.cli.run import (
-    begin,
-    build_prior,
-    check_learned_codes,
-    load_codes,
-    load_vqvae,
-    require,
-)
+from keras_vqvae2.cli.run import begin, check_learned_codes, load_codes, require
 from keras_vqvae2.cli.run_lock import locked
+from keras_vqvae2.cli.run_models import build_prior, load_vqvae
 
 # Where the config names no epochs, as of stage 1.
 STEPS = 2000

@@ -12,8 +12,9 @@ from keras_vqvae2.cli.fitting import (
 )
 from keras_vqvae2.cli.flags import config_command
 from keras_vqvae2.cli.progress import epoch_progress, tell
-from keras_vqvae2.cli.run import SPLITS, begin, build_vqvae, load_split
+from keras_vqvae2.cli.run import SPLITS, begin, load_split
 from keras_vqvae2.cli.run_lock import locked
+from keras_vqvae2.cli.run_models import build_vqvae
 
 # Where the config names no epochs. Steps, so that data sets of any size take the same few minutes.
 STEPS = 2200

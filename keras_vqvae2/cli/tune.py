@@ -13,16 +13,9 @@ from keras_vqvae2 import files
 from keras_vqvae2.cli.config import Config, flat, nested, read_options
 from keras_vqvae2.cli.flags import FILE, config_command
 from keras_vqvae2.cli.progress import console, progress
-from keras_vqvae2.cli.run import (
-    SPLITS,
-    begin,
-    check_learned_codes,
-    learns_classes,
-    load_codes,
-    load_split,
-    load_vqvae,
-)
+from keras_vqvae2.cli.run import SPLITS, begin, check_learned_codes, load_codes, load_split
 from keras_vqvae2.cli.run_folder import BEST_FILE
+from keras_vqvae2.cli.run_models import learns_classes, load_vqvae
 
 FOLDER = "tuning"
 OPTIONS_FILE = "search.json"

@@ -6,6 +6,7 @@ from keras import ops
 from keras_vqvae2 import checks
 from keras_vqvae2.losses import code_nll
 from keras_vqvae2.metrics import BitsPerDim
+from keras_vqvae2.models.level_priors import check_levels, condition_of, level_inputs, split_batch
 from keras_vqvae2.models.levels import code_names, level_names
 from keras_vqvae2.models.pixelcnn import PixelCNN
 from keras_vqvae2.models.presets import Presets
@@ -67,7 +68,7 @@ class HierarchicalPrior(Presets, TrainStep, CheckedFit, keras.Model):
     """
 
     def __init__(self, level_priors, label_names=None, name=None):
-        _check_levels(level_priors)
+        check_levels(level_priors)
         level_priors = list(level_priors)
         names, keys = level_names(len(level_priors)), code_names(len(level_priors))
         classes = [prior.num_classes for prior in level_priors if prior.num_classes is not None]
@@ -78,7 +79,7 @@ class HierarchicalPrior(Presets, TrainStep, CheckedFit, keras.Model):
         if classes:
             inputs["labels"] = keras.Input((), dtype="int32", name="labels")
         outputs = {
-            key: prior(_level_inputs(inputs, keys, level, prior))
+            key: prior(level_inputs(inputs, keys, level, prior))
             for level, (key, prior) in enumerate(zip(keys, level_priors, strict=True))
         }
         super().__init__(inputs, outputs, name=name)
@@ -274,7 +275,7 @@ class HierarchicalPrior(Presets, TrainStep, CheckedFit, keras.Model):
     def log_prob_tensors(self, inputs):
         """Return a tuple of log-likelihoods `[B]` of a dictionary of inputs within a graph."""
         return tuple(
-            prior.log_prob_tensors(_level_inputs(inputs, self._keys, level, prior))
+            prior.log_prob_tensors(level_inputs(inputs, self._keys, level, prior))
             for level, prior in enumerate(self.level_priors)
         )
 
@@ -297,7 +298,7 @@ class HierarchicalPrior(Presets, TrainStep, CheckedFit, keras.Model):
         """
         codes, log_probs = [], []
         for level, prior in enumerate(self.level_priors):
-            condition = _condition(prior, codes[-1] if level else None, labels)
+            condition = condition_of(prior, codes[-1] if level else None, labels)
             level_known = None if known is None else known[level]
             drawn, log_prob = prior.sample_tensors(request, condition, level, level_known)
             codes.append(drawn)
@@ -354,7 +355,7 @@ class HierarchicalPrior(Presets, TrainStep, CheckedFit, keras.Model):
 
     def check_data(self, batch, name):
         """Raise a ValueError if a batch for `fit` or `evaluate` does not fit the prior."""
-        codes, labels, _ = self._split(batch)
+        codes, labels, _ = split_batch(batch, len(self._keys))
         codes = checks.levels(codes, self.code_shapes, self.num_embeddings, self.level_names, name)
         if self.num_classes is not None:
             # Each may be -1, but to leave all out by None would be to forget them.
@@ -363,7 +364,7 @@ class HierarchicalPrior(Presets, TrainStep, CheckedFit, keras.Model):
 
     def unpack(self, data):
         """Return the inputs and the sample weights of what a dataset gives."""
-        codes, labels, sample_weight = self._split(data)
+        codes, labels, sample_weight = split_batch(data, len(self._keys))
         return self.inputs_of(
             codes, labels if self.num_classes is not None else None
         ), sample_weight
@@ -379,7 +380,7 @@ class HierarchicalPrior(Presets, TrainStep, CheckedFit, keras.Model):
         """Return the sum of the levels' losses: of each, the mean nats of a code."""
         return sum(
             prior.compute_loss(
-                _level_inputs(x, self._keys, level, prior),
+                level_inputs(x, self._keys, level, prior),
                 None,
                 y_pred[key],
                 sample_weight,
@@ -406,19 +407,6 @@ class HierarchicalPrior(Presets, TrainStep, CheckedFit, keras.Model):
         inputs = dict(zip(self._keys, codes, strict=True))
         return inputs if labels is None else {**inputs, "labels": labels}
 
-    def _split(self, data):
-        """Codes, labels and sample weights of `((top, bottom), labels, …)` or `(top, bottom)`."""
-        num_levels = len(self._keys)
-        if not _is_sequence(data):
-            data = ((data,),)
-        elif len(data) == 1 and _is_sequence(data[0]) and _is_sequence(data[0][0]):
-            data = data[0]  # `((top, bottom), labels)` as the one argument of `fit`
-        elif not _is_sequence(data[0]):
-            # Levels side by side; a single level may have labels beside it.
-            data = ((data[0],), *data[1:]) if num_levels == 1 else (tuple(data),)
-        codes, labels, sample_weight = (*data, None, None)[:3]
-        return tuple(codes), labels, sample_weight
-
     def get_config(self):
         """Return the constructor's arguments."""
         return {
@@ -440,60 +428,3 @@ class HierarchicalPrior(Presets, TrainStep, CheckedFit, keras.Model):
             for prior in config["level_priors"]
         ]
         return cls(level_priors, config.get("label_names"), config["name"])
-
-
-def _check_levels(level_priors):
-    listed = isinstance(level_priors, (tuple, list))
-    kinds = [type(prior).__name__ for prior in (level_priors if listed else [level_priors])]
-    if not listed or not kinds or not all(isinstance(p, keras.Model) for p in level_priors):
-        raise ValueError(
-            "`level_priors` must hold at least one model, such as a `PixelCNN`; `from_vqvae` "
-            f"builds one for each level of a VQVAE2. Received: {kinds}"
-        )
-    for level, prior in enumerate(level_priors):
-        coarser = level_priors[level - 1] if level else None
-        # A grid that was read from a file is a list.
-        context = (
-            prior.context_shape and tuple(prior.context_shape),
-            prior.context_num_embeddings,
-        )
-        known = [(None, None)]
-        if coarser is not None:
-            known.append((tuple(coarser.code_shape), coarser.num_embeddings))
-        if context not in known:
-            raise ValueError(
-                "`level_priors` must be coarse to fine, each with the grid and the codes of the "
-                f"one before as its context, or without. Received: level {level} with "
-                f"context_shape={context[0]}, context_num_embeddings={context[1]}"
-                + (
-                    f" after {coarser.code_shape} of {coarser.num_embeddings} codes"
-                    if level
-                    else ""
-                )
-            )
-    classes = {prior.num_classes for prior in level_priors} - {None}
-    if len(classes) > 1:
-        raise ValueError(
-            "`level_priors` must have the same num_classes, or none. "
-            f"Received: {[prior.num_classes for prior in level_priors]}"
-        )
-
-
-def _is_sequence(data):
-    return isinstance(data, (tuple, list))
-
-
-def _condition(prior, coarser, labels):
-    """What a level's prior is given beside its own codes: the coarser level's, the labels."""
-    given = {}
-    if prior.context_shape is not None:
-        given["context"] = coarser
-    if prior.num_classes is not None:
-        given["labels"] = labels
-    return given
-
-
-def _level_inputs(inputs, keys, level, prior):
-    """The inputs of one level's prior, from those of the hierarchy."""
-    coarser = inputs[keys[level - 1]] if level else None
-    return {"codes": inputs[keys[level]], **_condition(prior, coarser, inputs.get("labels"))}

@@ -5,7 +5,6 @@ import numpy as np
 from keras import ops
 
 from keras_vqvae2 import checks
-from keras_vqvae2.layers import DiscretizedLogistic
 from keras_vqvae2.losses import absolute_error, squared_error, weighted_mean
 from keras_vqvae2.metrics import BitsPerDim, CodebookUsage, EpochMean, Perplexity
 from keras_vqvae2.models.arguments import KeptArguments, dtype_policy
@@ -13,6 +12,12 @@ from keras_vqvae2.models.coders import Coders
 from keras_vqvae2.models.level_stack import LevelStack
 from keras_vqvae2.models.levels import level_names
 from keras_vqvae2.models.presets import Presets
+from keras_vqvae2.models.vqvae2_graphs import (
+    as_list,
+    decoder_graph,
+    encoder_graph,
+    training_outputs,
+)
 from keras_vqvae2.ops import pixels_to_signal, signal_to_pixels
 from keras_vqvae2.sampling import compile_function, run_in_chunks
 from keras_vqvae2.training import CheckedFit, TrainStep
@@ -132,15 +137,15 @@ class VQVAE2(KeptArguments, Presets, TrainStep, CheckedFit, keras.Model):
             condition_on_coarser,
             {"decay": decay, "commitment_cost": commitment_cost, **quantizer_options},
         )
-        encoder = _encoder(levels, image_shape)
-        decoder = _decoder(levels, encoder)
+        encoder = encoder_graph(levels, image_shape)
+        decoder = decoder_graph(levels, encoder)
         images = keras.Input(image_shape, name="images")
-        outputs = _training_outputs(levels, encoder, images, reconstruction_loss)
+        outputs = training_outputs(levels, encoder, images, reconstruction_loss)
         super().__init__(images, outputs["reconstruction"], name=name)
 
         self.keep_arguments(VQVAE2, locals())
         self.level_names = level_names(num_levels)
-        self.code_shapes = tuple(tuple(x.shape[1:3]) for x in _as_list(encoder.output))
+        self.code_shapes = tuple(tuple(x.shape[1:3]) for x in as_list(encoder.output))
         self.encoder, self.decoder, self.quantizers = encoder, decoder, levels.quantizers
         # The same layers, with all that training needs.
         self.training_graph = keras.Model(images, outputs, name="training_graph")
@@ -180,7 +185,7 @@ class VQVAE2(KeptArguments, Presets, TrainStep, CheckedFit, keras.Model):
         Returns:
             Tuple of int32 tensors `[B, H_l, W_l]`, coarse to fine.
         """
-        features = _as_list(self.encoder(ops.cast(images, "float32"), training=False))
+        features = as_list(self.encoder(ops.cast(images, "float32"), training=False))
         codes = []
 
         def quantize(level, coarser):
@@ -346,51 +351,10 @@ RECONSTRUCTION_LOSSES = ("mse", "l1", "discretized_logistic")
 _CODE_METRICS = {"usage": CodebookUsage, "perplexity": Perplexity}
 
 
-def _as_list(outputs):
-    """The outputs of a functional model as a list; Keras unpacks a list of one."""
-    return list(outputs) if isinstance(outputs, (tuple, list)) else [outputs]
-
-
 def _sizes(name, value, num_levels):
     """A positive integer a level."""
     values = checks.per_level(name, value, num_levels)
     return tuple(checks.positive_int(name, size) for size in values)
-
-
-def _encoder(levels, image_shape):
-    """Functional model of images `[B, H, W, C]` to each level's features, coarse to fine."""
-    images = keras.Input(image_shape, name="images")
-    signal = keras.layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32", name="signal")(images)
-    return keras.Model(images, levels.features(signal), name="encoder")
-
-
-def _decoder(levels, encoder):
-    """Functional model of each level's quantized vectors, coarse to fine, to the signal."""
-    maps = [keras.Input(x.shape[1:]) for x in _as_list(encoder.output)]
-    signal = levels.decoders[-1](levels.down(lambda level, _: maps[level]))
-    return keras.Model(maps, signal, name="decoder")
-
-
-def _training_outputs(levels, encoder, images, reconstruction_loss):
-    """All that training needs of a batch of images."""
-    features, quantized = _as_list(encoder(images)), []
-
-    def quantize(level, coarser):
-        quantized.append(levels.quantizers[level](levels.residual(features, level, coarser)))
-        return quantized[level]["quantized"]
-
-    signal = levels.decoders[-1](levels.down(quantize))
-    pixels = keras.layers.Rescaling(127.5, offset=127.5, dtype="float32", name="pixels")(signal)
-    outputs = {
-        "reconstruction": keras.layers.ReLU(255.0, dtype="float32", name="clip")(pixels),
-        "signal": signal,
-        "codes": [level["codes"] for level in quantized],
-        "commitment_losses": [level["commitment_loss"] for level in quantized],
-    }
-    if reconstruction_loss == "discretized_logistic":
-        likelihood = DiscretizedLogistic(name="pixel_likelihood")
-        outputs["pixel_nats"] = likelihood(pixels_to_signal(images), signal)
-    return outputs
 
 
 def _images_and_target(inputs):

@@ -130,7 +130,7 @@ def test_the_report_is_a_page_that_needs_no_other_file(finished):
 
 
 def test_the_kept_prior_computes_in_float32(finished):
-    from keras_vqvae2.cli.run import load_prior
+    from keras_vqvae2.cli.run_models import load_prior
 
     prior = load_prior(Config.load(finished / "config.json"))
     assert {p.compute_dtype for p in prior.level_priors} == {"float32"}
@@ -163,7 +163,8 @@ def test_samples_are_scored(copy, capsys):
 
 def test_the_reported_likelihood_is_that_of_the_images(finished):
     """By another way: encode the images, ask the prior for nats."""
-    from keras_vqvae2.cli.run import load_prior, load_split, load_vqvae
+    from keras_vqvae2.cli.run import load_split
+    from keras_vqvae2.cli.run_models import load_prior, load_vqvae
 
     config = Config.load(finished / "config.json")
     data = load_split(config, "validation")

@@ -19,8 +19,8 @@ import numpy as np
 from PIL import Image
 
 from keras_vqvae2.cli.config import Config
-from keras_vqvae2.cli.run import load_vqvae
 from keras_vqvae2.cli.run_lock import locked
+from keras_vqvae2.cli.run_models import load_vqvae
 from keras_vqvae2.cli.train_prior import train_prior
 from keras_vqvae2.cli.train_vqvae import train_vqvae
 from keras_vqvae2.datasets import extract_codes, load

@@ -13,7 +13,7 @@ from fake_vqvae import FakeVQVAE, random_images
 
 from keras_vqvae2 import files
 from keras_vqvae2.cli.config import Config
-from keras_vqvae2.cli.run import load_vqvae
+from keras_vqvae2.cli.run_models import load_vqvae
 from keras_vqvae2.datasets import CodeBatches, extract_codes
 from keras_vqvae2.training.checkpoints import CheckpointFolder, Position, load_state
 

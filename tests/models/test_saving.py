@@ -11,7 +11,7 @@ import pytest
 from tiny_models import randomize
 
 from keras_vqvae2.cli.config import Config
-from keras_vqvae2.cli.run import load_vqvae
+from keras_vqvae2.cli.run_models import load_vqvae
 from keras_vqvae2.models import HierarchicalPrior, ImageGenerator, PixelCNN
 
 SCRIPT = """

@@ -1,0 +1,51 @@
+"""Checks at the public doors; each error names the argument, the rule and what was received."""
+
+from keras_vqvae2.checks.batches import (
+    codes,
+    images,
+    label_names,
+    label_numbers,
+    labels,
+    levels,
+    mask,
+    noise,
+    pixel_range,
+)
+from keras_vqvae2.checks.values import (
+    even,
+    export_signature,
+    fraction,
+    function_or_none,
+    instance,
+    non_negative_int,
+    number,
+    one_of,
+    options,
+    per_level,
+    positive_int,
+    sizes,
+)
+
+__all__ = [
+    "codes",
+    "even",
+    "export_signature",
+    "fraction",
+    "function_or_none",
+    "images",
+    "instance",
+    "label_names",
+    "label_numbers",
+    "labels",
+    "levels",
+    "mask",
+    "noise",
+    "non_negative_int",
+    "number",
+    "one_of",
+    "options",
+    "per_level",
+    "pixel_range",
+    "positive_int",
+    "sizes",
+]
