@@ -188,6 +188,9 @@ class CodeOptions(Part, title="Prior"):
     with_labels: bool | None = option(
         None, "Learn the codes of each class; left out, if there are 2 to 1,000.", "conditional"
     )
+    balance: float = option(
+        0.0, "Above 0: images of rare classes are drawn more often; 1: all alike.", ge=0, le=1
+    )
 
 
 class AverageOptions(Part, title="Prior"):
@@ -202,7 +205,7 @@ class PriorTraining(Part, title="Prior"):
     """Of stage 2."""
 
     epochs: Positive | None = option(
-        None, "Epochs of stage 2 at most; left out, enough for about 2,700 steps.", "prior_epochs"
+        None, "Epochs of stage 2 at most; left out, enough for about 2,000 steps.", "prior_epochs"
     )
     learning_rate: Share = option(2e-3, "Learning rate of stage 2 (Adam).", "prior_learning_rate")
     patience: Positive = option(

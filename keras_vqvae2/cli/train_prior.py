@@ -59,7 +59,8 @@ def train_prior(config, workers=None):
     training = config.prior_training
     vqvae = load_vqvae(config)
     shared = {"vqvae": vqvae, **data_options()}
-    codes = load_codes(config, "train", shuffle=True, seed=config.seed, **shared)
+    drawn = {"shuffle": True, "seed": config.seed, "balance": config.codes.balance}
+    codes = load_codes(config, "train", **drawn, **shared)
     validation = load_codes(config, "validation", **shared)
     message = collapse_message(kv.evaluation.level_usage(codes))
     if message and not training.allow_collapse:

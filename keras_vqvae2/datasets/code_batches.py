@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_vqvae2 import checks
 from keras_vqvae2.datasets.epoch_batches import EpochBatches
 from keras_vqvae2.datasets.manifest import (
     CodeManifest,
@@ -33,6 +34,9 @@ class CodeBatches(EpochBatches):
         vqvae: the `VQVAE2` that will decode; codes of other weights are refused. None skips this.
         with_labels: whether elements carry the labels, if there are any.
         drop_remainder: whether an incomplete last batch is left out.
+        balance: how much more often rare classes are drawn, in [0, 1]: an example of a class of
+            `n` by `n ** -balance`. With 0 each comes once an epoch; otherwise an epoch has as many
+            examples, some of them several times. It needs `shuffle` and labels.
         **kwargs: `multiple_of` and `part`, of several devices or processes on JAX; `workers`,
             `use_multiprocessing` and `max_queue_size` of `keras.utils.PyDataset`.
 
@@ -67,6 +71,7 @@ class CodeBatches(EpochBatches):
         vqvae=None,
         with_labels=True,
         drop_remainder=False,
+        balance=0.0,
         **kwargs,
     ):
         self.directory = Path(directory)
@@ -79,6 +84,12 @@ class CodeBatches(EpochBatches):
         self.num_classes = self.manifest.num_classes
         self.fingerprint = self.manifest.fingerprint
         self.with_labels = with_labels and self.num_classes is not None
+        self.balance = checks.fraction("balance", balance, one=True)
+        if self.balance and not (shuffle and self.with_labels):
+            raise ValueError(
+                "`balance` must be 0 without labels or without shuffle=True. "
+                f"Received: balance={balance}, shuffle={shuffle}, with_labels={self.with_labels}"
+            )
         super().__init__(
             self.manifest.num_examples,
             batch_size,
@@ -93,6 +104,9 @@ class CodeBatches(EpochBatches):
         codes = tuple(self._read(level, rows) for level in self.manifest.level_names)
         return (codes, self._read("labels", rows)) if self.with_labels else (codes,)
 
+    def shuffled(self):
+        return _balanced(self, self.epoch) if self.balance else super().shuffled()
+
     def _read(self, name, rows):
         """Some rows of an array that lies in shards, int32 `[B, ...]`."""
         shards, offsets = np.divmod(rows, self.manifest.shard_size)
@@ -104,6 +118,17 @@ class CodeBatches(EpochBatches):
             here = shards == shard
             values[here] = array[offsets[here]]
         return values
+
+
+@functools.lru_cache(maxsize=4)
+def _balanced(batches, epoch):
+    """The examples of an epoch, those of rare classes more often."""
+    labels = batches._read("labels", np.arange(batches.num_examples))
+    _, kinds, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    weights = counts[kinds] ** -batches.balance
+    # The leading number keeps this stream apart from that of the order and of the augmentation.
+    generator = np.random.default_rng((2, batches.seed, epoch))
+    return generator.choice(len(labels), len(labels), p=weights / weights.sum())
 
 
 @functools.lru_cache(maxsize=MAX_OPEN_FILES)

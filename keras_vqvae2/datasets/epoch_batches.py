@@ -107,8 +107,12 @@ class EpochBatches(keras.utils.PyDataset):
         index, count = self.part
         rows = slice(start + size * index // count, start + size * (index + 1) // count)
         if self.shuffle:
-            return epoch_order(self.num_examples, self.seed, self.epoch)[rows]
+            return self.shuffled()[rows]
         return np.arange(rows.start, rows.stop)
+
+    def shuffled(self):
+        """Return the examples of the present epoch in their order, int64 `[N]`."""
+        return epoch_order(self.num_examples, self.seed, self.epoch)
 
     def on_epoch_begin(self):
         self._in_epoch = True

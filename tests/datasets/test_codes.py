@@ -96,6 +96,48 @@ def test_a_shuffled_epoch_holds_every_example_once_with_its_label(codes):
     assert seen != sorted(seen)
 
 
+@pytest.mark.parametrize(("balance", "share"), [(0.0, 0.2), (0.5, 1 / 3), (1.0, 0.5)])
+def test_rare_classes_are_drawn_as_often_as_the_balance_says(tmp_path, balance, share):
+    rare = np.arange(50) % 5 == 0
+    data = ImageData.from_arrays(IMAGES, rare.astype(int))
+    extract_codes(FakeVQVAE(), data, tmp_path, batch_size=7, shard_size=16)
+    batches = CodeBatches(tmp_path, 8, shuffle=True, seed=3, balance=balance)
+    rows_of = {code.tobytes(): row for row, code in enumerate(FakeVQVAE().encode(IMAGES)[1])}
+    drawn = []
+    for batches.epoch in range(100):
+        for (_, bottom), labels in (batches[index] for index in range(len(batches))):
+            rows = [rows_of[code.tobytes()] for code in bottom]
+            np.testing.assert_array_equal(labels, rare[rows])
+            drawn += rows
+    assert len(drawn) == 100 * 50
+    assert set(drawn) == set(range(50))
+    assert rare[drawn].mean() == pytest.approx(share, abs=0.03)
+
+
+def test_a_balanced_order_depends_on_the_seed_and_the_epoch_alone(codes):
+    def order(epoch, **options):
+        batches = CodeBatches(codes, 50, **{"shuffle": True, "balance": 0.5, "seed": 1, **options})
+        batches.epoch = epoch
+        return batches[0][0][1].tobytes()
+
+    assert order(4) == order(4)
+    assert len({order(4), order(5), order(4, seed=2), order(4, balance=1.0)}) == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"balance": 0.5}, r"`balance` must be 0 without labels or without shuffle=True.*=False"),
+        ({"balance": 0.5, "shuffle": True, "with_labels": False}, "with_labels=False"),
+        ({"balance": 1.5, "shuffle": True}, r"`balance` must lie in \[0, 1\]"),
+        ({"balance": True, "shuffle": True}, "balance=True"),
+    ],
+)
+def test_a_balance_that_cannot_be_is_refused(codes, options, message):
+    with pytest.raises(ValueError, match=message):
+        CodeBatches(codes, 8, **options)
+
+
 def test_later_passes_are_augmented_and_the_first_is_not(tmp_path):
     options = {"flip": True, "shift": 1, "seed": 3, "noise": 9.0}
     manifest = extract_codes(
