@@ -3,7 +3,7 @@
     keras-vqvae2 demo
     python benchmarks/rare_kinds.py runs/emoji32 --write docs/quality.md
 
-A kind is drawn by a power of how many images it has: 1 is as they come, 0 all kinds alike. Both
+A kind is drawn by a power of how many images it has: 1 is as they come, 0 all kinds alike. All
 trainings have the steps and the rate of the run's own, with one seed. Samples by the run's own
 options, 27 of each kind, are judged beside the validation images; the half of the kinds that have
 fewest images is the rare one.
@@ -14,14 +14,14 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from sweep import JUDGES, Judges
+from sweep import Judges
 from tables import markdown_of, write_block
 
 import keras_vqvae2 as kv
 from keras_vqvae2.cli.config import Config
 from keras_vqvae2.cli.fitting import adam
 from keras_vqvae2.cli.run import load_codes, load_split
-from keras_vqvae2.cli.run_models import build_prior, load_generator, load_vqvae
+from keras_vqvae2.cli.run_models import build_prior, load_generator
 from keras_vqvae2.evaluation import accuracy, precision_recall
 
 POWERS = {"as they come": 1.0, "by the root of the count": 0.5, "all kinds alike": 0.0}
@@ -64,7 +64,8 @@ def main():
     parser.add_argument("--write", type=Path, help="Markdown file with the markers of the table")
     arguments = parser.parse_args()
     config = Config.load(arguments.run / "config.json")
-    vqvae, sampling = load_vqvae(config), load_generator(config).sampling
+    trained = load_generator(config)
+    vqvae, sampling = trained.vqvae, trained.sampling
     train_data, validation = (all_of(load_codes(config, s)) for s in ("train", "validation"))
     images = load_split(config, "validation")
     judges = Judges.of("emoji32", images)
@@ -79,11 +80,14 @@ def main():
         features = judges.extractors[0].features(samples)
         cells = {"kinds are drawn": title, "bits a validation image": f"{bits.mean():.1f}"}
         cells["of rare kinds"] = f"{bits[np.isin(validation[1], rare)].mean():.1f}"
-        for what, kinds in (("recognised", counts.argsort()), ("of rare kinds, recognised", rare)):
+        for what, kinds in (
+            ("recognised", np.arange(len(counts))),
+            ("of rare kinds, recognised", rare),
+        ):
             of_kinds = np.isin(labels, kinds)
             judged = [
                 accuracy(judge.classifier, samples[of_kinds], labels[of_kinds])
-                for judge, _ in zip(judges.extractors, JUDGES, strict=True)
+                for judge in judges.extractors
             ]
             cells[what] = ", ".join(f"{share:.3f}" for share in judged)
         coverage = precision_recall(judges.references[0], features)["coverage"]

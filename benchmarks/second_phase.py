@@ -92,7 +92,8 @@ def row(title, vqvae, judges, test, codes, sampled):
     images, pixels = test.images[:], vqvae.decode(codes)
     vectors = [q.embed_codes(c) for q, c in zip(vqvae.quantizers, codes, strict=True)]
     signal = vqvae.decoder.predict(vectors, verbose=0)
-    ratios = [nyquist_ratio(one) / nyquist_ratio(images) for one in (signal, pixels)]
+    original = nyquist_ratio(images)
+    ratios = [nyquist_ratio(one) / original for one in (signal, pixels)]
     cells = {
         "loss": title,
         "MSE": f"{np.square((pixels - images) / 127.5).mean():.4f}",

@@ -21,8 +21,8 @@ from keras_vqvae2.cli.evaluate import evaluate
 from keras_vqvae2.cli.export import export
 from keras_vqvae2.cli.extract_codes import extract_codes
 from keras_vqvae2.cli.generate import generate
+from keras_vqvae2.cli.pictures import frequent_classes
 from keras_vqvae2.cli.reconstruct import reconstruct
-from keras_vqvae2.cli.run import load_split
 from keras_vqvae2.cli.run_models import load_generator
 from keras_vqvae2.cli.train_prior import train_prior
 from keras_vqvae2.cli.train_vqvae import train_vqvae
@@ -146,7 +146,6 @@ folder = arguments.out / "keras_vqvae2" / "models" / "presets"
 folder.mkdir(parents=True, exist_ok=True)
 generator.save(folder / f"{name}.keras")
 # What it is, for `presets`; the most frequent classes are those that pictures show.
-labels = load_split(config, "train").labels
 index = folder / "presets.json"
 described = json.loads(index.read_text()) if index.exists() else {}
 described[name] = {
@@ -155,7 +154,7 @@ described[name] = {
     "image_shape": list(generator.image_shape),
     "num_classes": generator.num_classes,
     "parameters": generator.count_params(),
-    "frequent_classes": np.argsort(-np.bincount(labels), kind="stable").tolist(),
+    "frequent_classes": frequent_classes(config, generator).tolist(),
     "scores": headline_scores(json.loads(config.report_file.read_text())),
 }
 index.write_text(json.dumps(described, indent=1, ensure_ascii=False, sort_keys=True) + "\n")

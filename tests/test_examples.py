@@ -36,7 +36,7 @@ MAX_LINES = {
     "torch_loop.py": 60,
     "train_classifiers.py": 65,
     "train_on_gpu.py": 205,
-    "train_presets.py": 181,
+    "train_presets.py": 180,
     "tuning.py": 40,
     "two_workers.py": 80,
     "vqvae2_in_one_file.py": 250,

@@ -82,7 +82,8 @@ def _few_rewrites():
     # No public function has options of its own; those of `tf.config` are of all threads.
     from tensorflow.python.eager import context
 
-    here, before = context.context(), context.context().function_call_options
+    here = context.context()
+    before = here.function_call_options
     config = tf.compat.v1.ConfigProto.FromString(before.config_proto_serialized)
     rewrites = config.graph_options.rewrite_options
     rewrites.optimizers[:] = ["pruning", "common_subgraph_elimination", "dependency"]
