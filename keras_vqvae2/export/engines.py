@@ -8,6 +8,8 @@ other numbers. Signatures with a seed stay with TensorFlow; `sample_from_noise` 
 
 import json
 
+from keras_vqvae2.sampling import without_lists
+
 OPSET = 18
 
 
@@ -68,7 +70,8 @@ def _concrete(function, inputs):
         return {"reconstructions" if key in inputs else key: x for key, x in function(rows).items()}
 
     specs = [tf.TensorSpec((None, *i.shape), i.dtype, name) for name, i in inputs.items()]
-    return tf.function(call, autograph=False).get_concrete_function(*specs)
+    with without_lists():
+        return tf.function(call, autograph=False).get_concrete_function(*specs)
 
 
 def _frozen(concrete):

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_vqvae2 import checks
 from keras_vqvae2.layers.masked_conv import MaskedConv2D, cast_variable
+from keras_vqvae2.layers.rematerialization import check_rematerialize, rematerialized
 from keras_vqvae2.layers.rows import dense_row
 
 
@@ -26,6 +27,7 @@ class GatedResidualBlock(keras.layers.Layer):
         kernel_size: of the masked convolution, odd.
         dropout: rate on the gated activations while training, in [0, 1).
         seed: integer, of the dropout.
+        rematerialize: whether a gradient computes the gates again in place of keeping them.
         **kwargs: of `keras.layers.Layer`.
 
     Call arguments:
@@ -50,12 +52,15 @@ class GatedResidualBlock(keras.layers.Layer):
     (2, 5, 4, 8)
     """
 
-    def __init__(self, filters, kernel_size=3, dropout=0.0, seed=None, **kwargs):
+    def __init__(
+        self, filters, kernel_size=3, dropout=0.0, seed=None, rematerialize=False, **kwargs
+    ):
         super().__init__(**kwargs)
         self.filters = checks.even("filters", filters)
         self.kernel_size = kernel_size
         self.dropout = checks.fraction("dropout", dropout)
         self.seed = seed
+        self.rematerialize = check_rematerialize(rematerialize)
         self.reduce = keras.layers.Dense(filters // 2, dtype=self.dtype_policy, name="reduce")
         self.masked_conv = MaskedConv2D(
             filters, kernel_size, mask_type="B", dtype=self.dtype_policy, name="masked_conv"
@@ -81,10 +86,17 @@ class GatedResidualBlock(keras.layers.Layer):
         self.expand.build(half)
 
     def call(self, inputs, condition=None, training=None):
+        if self.rematerialize and training:
+            gated = rematerialized(self._gated, inputs, condition)
+        else:
+            gated = self._gated(inputs, condition)
+        return inputs + self.expand(self.drop(gated, training=training))
+
+    def _gated(self, inputs, condition):
         gates = self.masked_conv(self.reduce(inputs))
         if condition is not None:
             gates = gates + self.project(condition)
-        return inputs + self.expand(self.drop(gate(gates), training=training))
+        return gate(gates)
 
     def init_cache(self, batch_size, width):
         """Return the cache before the first row: the rows above, which are zero.
@@ -112,13 +124,11 @@ class GatedResidualBlock(keras.layers.Layer):
         """
         rows = cache["rows"]
         projected = None if condition is None else dense_row(self.project, condition)
-        width, batch_size = rows.shape[1], ops.shape(rows)[2]
         bias = cast_variable(self, self.reduce.bias)
         return {
             "rows": rows,
             "conv": self.masked_conv.start_row(rows, projected),
-            "bias": ops.broadcast_to(bias, (batch_size, self.filters // 2)),
-            "row": ops.zeros((width, batch_size, self.filters // 2), self.compute_dtype),
+            "bias": ops.broadcast_to(bias, (ops.shape(rows)[2], self.filters // 2)),
         }
 
     def step(self, inputs, cache, column):
@@ -138,13 +148,24 @@ class GatedResidualBlock(keras.layers.Layer):
         gates, conv = self.masked_conv.step(hidden, cache["conv"], column)
         products = ops.matmul(gate(gates), cast_variable(self, self.expand.kernel))
         outputs = (inputs + cast_variable(self, self.expand.bias)) + products
-        row = ops.scatter_update(cache["row"], ops.reshape(column, (1, 1)), hidden[None])
-        return outputs, {**cache, "conv": conv, "row": row}
+        return outputs, {**cache, "conv": conv}
 
-    def end_row(self, cache):
-        """Return the cache after a row: it joins the rows above, the highest is done with."""
-        rows = ops.concatenate([cache["rows"][1:], cache["row"][None]], axis=0)
-        return {"rows": rows}
+    def column(self, cache):
+        """Return what the next row needs of a column, of the cache after its step: `[B, C/2]`."""
+        return cache["conv"]["left"][-1]
+
+    def end_row(self, cache, columns):
+        """Return the cache after a row: it joins the rows above, the highest is done with.
+
+        Args:
+            cache: of the row's last step.
+            columns: float tensor `[W, B, C/2]`, `column` of each step.
+
+        Returns:
+            The cache of the structure of `init_cache`.
+        """
+        # A kernel of one row has none above: then there is nothing to keep.
+        return {"rows": ops.concatenate([cache["rows"], columns[None]], axis=0)[1:]}
 
     def compute_output_shape(self, inputs_shape, condition_shape=None):
         return inputs_shape
@@ -157,6 +178,7 @@ class GatedResidualBlock(keras.layers.Layer):
             "kernel_size": self.kernel_size,
             "dropout": self.dropout,
             "seed": self.seed,
+            "rematerialize": self.rematerialize,
         }
 
 

@@ -6,6 +6,7 @@ from keras import ops
 from keras_vqvae2 import checks
 from keras_vqvae2.layers.gated_block import gate
 from keras_vqvae2.layers.masked_conv import MaskedConv2D
+from keras_vqvae2.layers.rematerialization import check_rematerialize, rematerialized
 from keras_vqvae2.layers.rows import dense_row
 from keras_vqvae2.layers.vertical_conv import VerticalConv2D
 
@@ -31,6 +32,7 @@ class TwoStreamGatedBlock(keras.layers.Layer):
         ends_vertical: whether `v'` is left out, and None returned in its place.
         dropout: rate on the gated activations while training, in [0, 1).
         seed: integer, of the dropout.
+        rematerialize: whether a gradient computes the gates again in place of keeping them.
         **kwargs: of `keras.layers.Layer`.
 
     Call arguments:
@@ -59,7 +61,14 @@ class TwoStreamGatedBlock(keras.layers.Layer):
     """
 
     def __init__(
-        self, filters, kernel_size=3, dropout=0.0, ends_vertical=False, seed=None, **kwargs
+        self,
+        filters,
+        kernel_size=3,
+        dropout=0.0,
+        ends_vertical=False,
+        seed=None,
+        rematerialize=False,
+        **kwargs,
     ):
         super().__init__(**kwargs)
         self.filters = checks.even("filters", filters)
@@ -67,6 +76,7 @@ class TwoStreamGatedBlock(keras.layers.Layer):
         self.ends_vertical = ends_vertical
         self.dropout = checks.fraction("dropout", dropout)
         self.seed = seed
+        self.rematerialize = check_rematerialize(rematerialize)
         policy = self.dtype_policy
         self.vertical_conv = VerticalConv2D(
             filters, kernel_size, mask_type="B", dtype=policy, name="vertical_conv"
@@ -113,18 +123,22 @@ class TwoStreamGatedBlock(keras.layers.Layer):
                 layer.build(condition_shape)
 
     def call(self, horizontal, vertical, condition=None, training=None):
+        if self.rematerialize and training:
+            gated, above = rematerialized(self._gated, horizontal, vertical, condition)
+        else:
+            gated, above = self._gated(horizontal, vertical, condition)
+        horizontal = horizontal + self.expand(self.drop(gated, training=training))
+        if self.ends_vertical:
+            return horizontal
+        return horizontal, vertical + self.vertical_expand(self.drop(above, training=training))
+
+    def _gated(self, horizontal, vertical, condition):
         above = self.vertical_conv(self.vertical_reduce(vertical))
         gates = self.row_conv(self.reduce(horizontal))
         if condition is not None:
             above = above + self.projections[0](condition)
             gates = gates + self.projections[1](condition)
-        gates = gates + self.link(above)
-        horizontal = horizontal + self.expand(self.drop(gate(gates), training=training))
-        if self.ends_vertical:
-            return horizontal
-        return horizontal, vertical + self.vertical_expand(
-            self.drop(gate(above), training=training)
-        )
+        return gate(gates + self.link(above)), gate(above)
 
     def init_cache(self, batch_size, width):
         """Return the cache before the first row: the vertical stream's rows above, all zero.
@@ -178,7 +192,11 @@ class TwoStreamGatedBlock(keras.layers.Layer):
         gates, conv = self.row_conv.step(self.reduce(horizontal), cache["conv"], column)
         return horizontal + self.expand(gate(gates)), {**cache, "conv": conv}
 
-    def end_row(self, cache):
+    def column(self, cache):
+        """Return what the next row needs of a column: nothing, it was there at the row's start."""
+        return ()
+
+    def end_row(self, cache, columns):
         """Return the cache after a row."""
         return {"rows": cache["rows"]}
 
@@ -194,4 +212,5 @@ class TwoStreamGatedBlock(keras.layers.Layer):
             "dropout": self.dropout,
             "ends_vertical": self.ends_vertical,
             "seed": self.seed,
+            "rematerialize": self.rematerialize,
         }

@@ -66,6 +66,9 @@ class PixelCNN(KeptArguments, Presets, TrainStep, CheckedFit, keras.Model):
         label_dropout: share of the labels that is left out while training, in [0, 1). The model
             then knows images without a class too, labels may be -1 or None, and `guidance` can make
             the class of samples clearer; 0.1 is a good value.
+        rematerialize: whether a training step computes the insides of blocks and attentions again
+            for the gradient, in place of keeping them: a third more time, several times less
+            memory, for long priors of large grids. It changes neither weights nor results.
         dtype: policy of the layers; None for the global one. Logits are float32 in any case.
         name: of the model.
 
@@ -110,6 +113,7 @@ class PixelCNN(KeptArguments, Presets, TrainStep, CheckedFit, keras.Model):
         num_conditioning_blocks=0,
         label_smoothing=0.0,
         label_dropout=0.0,
+        rematerialize=False,
         dtype=None,
         name=None,
     ):
@@ -132,6 +136,7 @@ class PixelCNN(KeptArguments, Presets, TrainStep, CheckedFit, keras.Model):
             two_stream,
             num_attention_blocks,
             num_heads,
+            rematerialize,
             dtype,
         )
         head = build_head(filters, num_embeddings, dtype)
@@ -273,6 +278,7 @@ class PixelCNN(KeptArguments, Presets, TrainStep, CheckedFit, keras.Model):
             self.init_cache(ops.shape(codes)[0]),
             mask,
             start_row=lambda codes, cache, row: self.start_row(codes, cache, row, condition),
+            column_of=self.column,
             end_row=self.end_row,
         )
 
@@ -329,9 +335,13 @@ class PixelCNN(KeptArguments, Presets, TrainStep, CheckedFit, keras.Model):
         x, cache = self._trunk.step(last, cache, index)
         return apply(self._head, x), cache
 
-    def end_row(self, cache):
-        """Return the cache after a row, of the structure of `init_cache`."""
-        return self._trunk.end_row(cache)
+    def column(self, cache):
+        """Return what the next row needs of a column, see `Trunk.column`."""
+        return self._trunk.column(cache)
+
+    def end_row(self, cache, columns):
+        """Return the cache after a row, of the structure of `init_cache`; see `Trunk.end_row`."""
+        return self._trunk.end_row(cache, columns)
 
     def _embedded_rows_above(self, codes, row):
         """The embedded rows that the first convolution sees: zeros above the grid."""

@@ -26,6 +26,7 @@ class Trunk:
         two_stream: whether blocks are `TwoStreamGatedBlock`.
         num_attention_blocks: how many `CausalAttention` layers stand among the blocks.
         num_heads: of each attention.
+        rematerialize: whether the gradients of blocks and attentions compute them again.
         policy: dtype policy of the layers.
     """
 
@@ -38,6 +39,7 @@ class Trunk:
         two_stream,
         num_attention_blocks,
         num_heads,
+        rematerialize,
         policy,
     ):
         num_blocks = checks.positive_int("num_blocks", num_blocks)
@@ -52,8 +54,9 @@ class Trunk:
             )
         self.layers = []
         attentions = 0
+        shared = {"dropout": dropout, "rematerialize": rematerialize, "dtype": policy}
         for index in range(num_blocks):
-            options = {"dropout": dropout, "dtype": policy, "name": f"block_{index}"}
+            options = {**shared, "name": f"block_{index}"}
             if two_stream:
                 ends = index == num_blocks - 1
                 block = TwoStreamGatedBlock(filters, kernel_size, ends_vertical=ends, **options)
@@ -63,7 +66,7 @@ class Trunk:
             # At even distances, the last one after the last block.
             while attentions < (index + 1) * num_attention_blocks // num_blocks:
                 name = f"attention_{attentions}"
-                self.layers.append(CausalAttention(num_heads, dropout, dtype=policy, name=name))
+                self.layers.append(CausalAttention(num_heads, **shared, name=name))
                 attentions += 1
 
     def __call__(self, embedded, condition=None):
@@ -148,11 +151,34 @@ class Trunk:
             caches.append(layer_cache)
         return x, {"input": start, "layers": tuple(caches)}
 
-    def end_row(self, cache):
-        """Return the cache after a row, of the structure of `init_cache`."""
+    def column(self, cache):
+        """Return what the next row needs of a column, of the cache after its step.
+
+        Returns:
+            A tuple: of each layer a float tensor `[B, C/2]`, or `()` if it needs nothing.
+        """
+        return tuple(
+            () if isinstance(layer, CausalAttention) else layer.column(layer_cache)
+            for layer, layer_cache in zip(self.layers, cache["layers"], strict=True)
+        )
+
+    def end_row(self, cache, columns):
+        """Return the cache after a row.
+
+        Args:
+            cache: of the row's last step.
+            columns: `column` of each step, the tensors stacked to `[W, B, C/2]`.
+
+        Returns:
+            The cache of the structure of `init_cache`.
+        """
         return {
             "layers": tuple(
-                layer_cache if isinstance(layer, CausalAttention) else layer.end_row(layer_cache)
-                for layer, layer_cache in zip(self.layers, cache["layers"], strict=True)
+                layer_cache
+                if isinstance(layer, CausalAttention)
+                else layer.end_row(layer_cache, layer_columns)
+                for layer, layer_cache, layer_columns in zip(
+                    self.layers, cache["layers"], columns, strict=True
+                )
             )
         }

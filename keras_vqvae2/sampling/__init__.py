@@ -1,7 +1,12 @@
 """Sampling: noise from seeds, a code from logits, the raster loop, compilation."""
 
 from keras_vqvae2.sampling.categorical import draw_codes
-from keras_vqvae2.sampling.compiled import compile_function, run_in_chunks, without_optimizing
+from keras_vqvae2.sampling.compiled import (
+    compile_function,
+    run_in_chunks,
+    without_lists,
+    without_optimizing,
+)
 from keras_vqvae2.sampling.guidance import NO_CLASS, doubled, guided, without_class
 from keras_vqvae2.sampling.noise import noise_walk, uniform_noise
 from keras_vqvae2.sampling.options import RULES, SamplingOptions
@@ -24,5 +29,6 @@ __all__ = [
     "sample_request",
     "uniform_noise",
     "without_class",
+    "without_lists",
     "without_optimizing",
 ]

@@ -1,12 +1,15 @@
 """Compilation of functions that read a model's variables, and requests cut into equal chunks."""
 
 import contextlib
+import contextvars
 import math
 
 import keras
 import numpy as np
 
 from keras_vqvae2 import checks
+
+_WITHOUT_LISTS = contextvars.ContextVar("without_lists", default=False)
 
 
 def compile_function(model, function):
@@ -111,6 +114,58 @@ def where_needed(needed, function, otherwise):
     if keras.backend.backend() == "torch":
         return function()
     return keras.ops.cond(needed, function, otherwise)
+
+
+@contextlib.contextmanager
+def without_lists():
+    """Within it no graph of TensorFlow has lists of tensors, which some other engines can't read."""
+    token = _WITHOUT_LISTS.set(True)
+    try:
+        yield
+    finally:
+        _WITHOUT_LISTS.reset(token)
+
+
+def empty_row(column, width):
+    """Return a row that a loop fills with columns, each of which `with_column` puts in its place.
+
+    On TensorFlow it is of `TensorArray`: there an array would be copied whole for each column.
+
+    Args:
+        column: nest of tensors `[B, ...]`, of the shapes of a column.
+        width: `W`, an integer.
+
+    Returns:
+        A nest for the state of a loop; `filled_row` makes tensors `[W, B, ...]` of it.
+    """
+    if keras.backend.backend() == "tensorflow" and not _WITHOUT_LISTS.get():
+        import tensorflow as tf
+
+        def empty(x):
+            return tf.TensorArray(x.dtype, width, element_shape=x.shape)
+
+    else:
+
+        def empty(x):
+            return keras.ops.zeros((width, *keras.ops.shape(x)), x.dtype)
+
+    return keras.tree.map_structure(empty, column)
+
+
+def with_column(row, index, column):
+    """Return a row of `empty_row` with the column of an index filled."""
+
+    def put(array, x):
+        if hasattr(array, "write"):
+            return array.write(index, x)
+        return keras.ops.scatter_update(array, keras.ops.reshape(index, (1, 1)), x[None])
+
+    return keras.tree.map_structure(put, row, column)
+
+
+def filled_row(row):
+    """Return a row of `empty_row`, all of it filled, as a nest of tensors `[W, B, ...]`."""
+    return keras.tree.map_structure(lambda x: x.stack() if hasattr(x, "stack") else x, row)
 
 
 @contextlib.contextmanager

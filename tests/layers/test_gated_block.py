@@ -62,11 +62,12 @@ def test_step_equals_call(kernel_size, condition_shape):
             if condition is not None:
                 given = condition[:, 0 if condition.shape[1] == 1 else row]
                 given = keras.ops.transpose(given, (1, 0, 2))
-            cache = block.start_row(cache, given)
+            cache, columns = block.start_row(cache, given), []
             for column in range(GRID[1]):
                 output, cache = block.step(x[:, row, column], cache, column)
                 outputs.append(output)
-            cache = block.end_row(cache)
+                columns.append(block.column(cache))
+            cache = block.end_row(cache, keras.ops.stack(columns))
         called = block(x) if condition is None else block(x, condition)
         return called, keras.ops.reshape(keras.ops.stack(outputs, axis=1), (-1, *called.shape[1:]))
 

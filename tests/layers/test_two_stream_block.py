@@ -51,7 +51,7 @@ def test_step_equals_call(condition_shape, ends):
             for column in range(GRID[1]):
                 output, cache = block.step(horizontal[:, row, column], cache, column)
                 outputs.append(output)
-            cache = block.end_row(cache)
+            cache = block.end_row(cache, block.column(cache))
         stepped = keras.ops.reshape(keras.ops.stack(outputs, axis=1), (-1, *horizontal.shape[1:]))
         called = block(horizontal, vertical, condition)
         if ends:

@@ -100,11 +100,13 @@ def all_steps(model):
             before = np.arange(height * width).reshape(height, width) < row * width + column
             seen = keras.ops.where(before, codes, 0)
             if column == 0:
-                cache = model.start_row(seen, cache, row, condition)
+                cache, columns = model.start_row(seen, cache, row, condition), []
             logits, cache = model.step(seen, cache, (row, column))
             outputs.append(logits)
+            columns.append(model.column(cache))
             if column == width - 1:
-                cache = model.end_row(cache)
+                row_of = keras.tree.map_structure(lambda *x: keras.ops.stack(x), *columns)
+                cache = model.end_row(cache, row_of)
         stacked = keras.ops.stack(outputs, axis=1)
         return keras.ops.reshape(stacked, (-1, height, width, model.num_embeddings))
 
@@ -123,7 +125,14 @@ def test_step_equals_call(variant):
 
 @pytest.fixture(
     scope="module",
-    params=[((3, 5), 3, 2), ((6, 2), 5, 1), ((4, 4), (3, 5), 1), ((1, 4), 3, 1), ((4, 1), 3, 1)],
+    params=[
+        ((3, 5), 3, 2),
+        ((6, 2), 5, 1),
+        ((4, 4), (3, 5), 1),
+        ((1, 4), 3, 1),
+        ((4, 1), 3, 1),
+        ((3, 4), (1, 3), 2),
+    ],
     ids=str,
 )
 def network(request):

@@ -77,14 +77,17 @@ def test_the_log_likelihood_is_of_all_codes_known_or_drawn():
 
 def test_a_row_begins_with_what_stands_above_it_and_ends_with_what_the_next_begins_with():
     """Each code is 1 + the sum of the rows above, which only the row's own cache tells."""
+    counts = ops.zeros((2,), "int32")
 
     def start_row(codes, cache, row):
         above = ops.arange(3, dtype="int32")[:, None] < row
-        return {"rows": cache, "total": ops.sum(ops.where(above, codes, 0), axis=(1, 2))}
+        total = ops.sum(ops.where(above, codes, 0), axis=(1, 2))
+        return {"rows": cache, "total": total, "column": counts}
 
     def next_logits(codes, cache, index):
         told = ops.stack([cache["total"], cache["rows"]], axis=1)
-        return ops.cast(ops.pad(told, ((0, 0), (0, 62))), "float32"), cache
+        logits = ops.cast(ops.pad(told, ((0, 0), (0, 62))), "float32")
+        return logits, {**cache, "column": counts + index[1]}
 
     def draw(logits, position):
         told = ops.cast(logits[:, :2], "int32")
@@ -94,9 +97,11 @@ def test_a_row_begins_with_what_stands_above_it_and_ends_with_what_the_next_begi
         next_logits,
         draw,
         ops.zeros((2, 3, 2), "int32"),
-        ops.zeros((2,), "int32"),
+        counts,
         start_row=start_row,
-        end_row=lambda cache: cache["rows"] + 1,
+        column_of=lambda cache: {"of": (cache["column"], ())},
+        # Columns 0 and 1 of both examples: 1 is their sum.
+        end_row=lambda cache, columns: cache["rows"] + ops.sum(columns["of"][0], axis=0),
     )
     np.testing.assert_array_equal(codes, [[[1, 1], [3, 3], [9, 9]]] * 2)
 
