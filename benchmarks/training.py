@@ -144,6 +144,27 @@ def memory(folder, rounds):
     return markdown(rows)
 
 
+def rematerialization(folder, rounds):
+    """Return what a step takes that keeps what its gradient needs, or computes it again."""
+    rows = [["a prior of 16 blocks", "backend", "kept: ms, MiB", "computed again", "ratios"]]
+    for title, options in (
+        ("no dropout", {"dropout": 0.0, "attention": 0}),
+        ("dropout 0.1", {"dropout": 0.1, "attention": 0}),
+        ("dropout 0.1, 4 attention layers", {"dropout": 0.1, "attention": 4}),
+    ):
+        for engine, name in OURS.items():
+            found = [[], []]
+            for _ in range(rounds):
+                for way, runs in enumerate(found):
+                    runs.append(run("again", engine, folder, rematerialize=bool(way), **options))
+            times = [min(x for one in runs for x in one["times"]) for runs in found]
+            memory = [statistics.median(one["mib"] for one in runs) for runs in found]
+            cells = [f"{t:,.0f}, {m:,.0f}" for t, m in zip(times, memory, strict=True)]
+            ratios = f"{times[1] / times[0]:.2f}, {memory[1] / memory[0]:.2f}"
+            rows.append([title, name, *cells, ratios])
+    return markdown(rows)
+
+
 def start(folder, rounds):
     """Return what a fresh process spends until it has images."""
     found = turns("start", OURS, folder, rounds)
@@ -154,7 +175,10 @@ def start(folder, rounds):
     return markdown(rows)
 
 
-TABLES = {table.__name__: table for table in (steps, use, quantizers, growth, memory, start)}
+TABLES = {
+    table.__name__: table
+    for table in (steps, use, quantizers, growth, memory, rematerialization, start)
+}
 
 
 def main():

@@ -281,6 +281,23 @@ def peak(engine, folder, batch, stage):
     return {"estimate": estimate, "peak": most - before, "process": most}
 
 
+def again(engine, folder, rematerialize, dropout, attention):
+    """Measure a step of a long prior of a large grid, and its memory."""
+    import keras_vqvae2 as kv
+
+    model = kv.PixelCNN(
+        (32, 32),
+        filters=128,
+        dropout=dropout,
+        num_attention_blocks=attention,
+        rematerialize=rematerialize,
+    )
+    model.compile("adam")
+    data = np.random.default_rng(1).integers(0, 512, (16, 32, 32))
+    times = milliseconds(lambda: model.train_on_batch(data), 3)
+    return {"times": times[1:], "mib": extra_mib(lambda: model.train_on_batch(data))}
+
+
 def start(engine, folder):
     """Measure a fresh process until it has its first images: seconds, and of processor time."""
     begin, found = (time.time(), time.process_time()), {}
@@ -321,11 +338,11 @@ def extra_mib(function):
     return memory_status("VmHWM") - before
 
 
-TASKS = {task.__name__: task for task in (step, use, quantizer, grow, peak, start)}
+TASKS = {task.__name__: task for task in (step, use, quantizer, grow, peak, again, start)}
 
 if __name__ == "__main__":
     name, engine, folder, arguments = sys.argv[1:]
-    if name in ("step", "use", "quantizer"):
+    if name in ("step", "use", "quantizer", "again"):
         # One core, before a backend counts them.
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     print(json.dumps(TASKS[name](engine, Path(folder), **json.loads(arguments))))

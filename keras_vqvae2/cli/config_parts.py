@@ -175,6 +175,10 @@ class PriorOptions(Part, title="Prior"):
     label_dropout: Share = option(
         0.1, "Of a prior by class: share of the labels left out, so that samples can be guided."
     )
+    rematerialize: bool = option(
+        False,
+        "Train a long prior in less memory and more time: what gradients need is computed again.",
+    )
     dtype: str = option(
         "float32",
         "Of the training: or mixed_bfloat16. The saved prior is float32.",

@@ -5,7 +5,12 @@ import math
 import keras
 
 from keras_vqvae2 import checks
-from keras_vqvae2.layers import VectorQuantizer
+from keras_vqvae2.layers import (
+    CausalAttention,
+    GatedResidualBlock,
+    TwoStreamGatedBlock,
+    VectorQuantizer,
+)
 
 FLOAT_BYTES = 4
 # Of each parameter while Adam trains: the value, its gradient and two moments.
@@ -37,7 +42,12 @@ def training_bytes(model, batch_size):
     ```
     """
     batch_size = checks.positive_int("batch_size", batch_size)
-    values = sum(_values(layer) for layer in _leaves(model))
+    values = sum(_values(leaf) for leaf in _leaves(model))
+    # Of what is computed again one layer's is there at a time.
+    causal = (CausalAttention, GatedResidualBlock, TwoStreamGatedBlock)
+    layers = [layer for layer in model._flatten_layers() if isinstance(layer, causal)]
+    again = [_computed_again(layer) for layer in layers if layer.rematerialize]
+    values += max(again, default=0) - sum(again)
     trainable = _count(model.trainable_variables)
     constant = _count(model.non_trainable_variables)
     copies = COPIES_OF_PARAMETERS * trainable + COPIES_OF_ACTIVATIONS * batch_size * values
@@ -112,6 +122,12 @@ def _values(layer):
     if shape is None or not layer.trainable_variables:
         return 0
     return math.prod(layer.compute_output_shape(shape)[1:])
+
+
+def _computed_again(layer):
+    """Numbers that a layer makes of one example beside its outputs, which the next one keeps."""
+    outputs = {"expand", "vertical_expand"}
+    return sum(_values(leaf) for leaf in _leaves(layer) if leaf.name not in outputs)
 
 
 def _count(variables):

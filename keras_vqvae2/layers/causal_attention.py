@@ -1,10 +1,17 @@
 """Attention of each position to itself and to all positions before it."""
 
+import functools
+
 import keras
 from keras import ops
 
 from keras_vqvae2 import checks
 from keras_vqvae2.layers.masked_conv import cast_variable
+from keras_vqvae2.layers.rematerialization import (
+    check_rematerialize,
+    drawn_dropout,
+    rematerialized,
+)
 
 # As good as minus infinity after a softmax, in half precision too.
 HIDDEN = -1e4
@@ -26,6 +33,7 @@ class CausalAttention(keras.layers.Layer):
         num_heads: how many heads; it divides the channels of the input.
         dropout: rate on the attended values while training, in [0, 1).
         seed: integer, of the dropout.
+        rematerialize: whether only inputs are kept for the gradient, which computes the rest again.
         **kwargs: of `keras.layers.Layer`.
 
     Call arguments:
@@ -48,11 +56,12 @@ class CausalAttention(keras.layers.Layer):
     (2, 5, 4, 8)
     """
 
-    def __init__(self, num_heads=4, dropout=0.0, seed=None, **kwargs):
+    def __init__(self, num_heads=4, dropout=0.0, seed=None, rematerialize=False, **kwargs):
         super().__init__(**kwargs)
         self.num_heads = checks.positive_int("num_heads", num_heads)
         self.dropout = checks.fraction("dropout", dropout)
         self.seed = seed
+        self.rematerialize = check_rematerialize(rematerialize)
         self.drop = keras.layers.Dropout(dropout, seed=seed, dtype=self.dtype_policy, name="drop")
 
     def build(self, input_shape):
@@ -76,6 +85,12 @@ class CausalAttention(keras.layers.Layer):
             setattr(self, name, layer)
 
     def call(self, inputs, training=None):
+        if not (self.rematerialize and training):
+            return self._outputs(functools.partial(self.drop, training=training), inputs)
+        drop = drawn_dropout(self.drop, ops.shape(inputs), self.compute_dtype)
+        return rematerialized(functools.partial(self._outputs, drop), inputs)
+
+    def _outputs(self, drop, inputs):
         height, width = self.grid
         size, depth = height * width, self.filters // self.num_heads
         placed = inputs + ops.reshape(self._places(), (height, width, self.filters))
@@ -90,7 +105,7 @@ class CausalAttention(keras.layers.Layer):
         weights = ops.softmax(ops.where(before, scores, ops.cast(HIDDEN, scores.dtype)), axis=-1)
         attended = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))
         attended = ops.reshape(attended, (-1, height, width, self.filters))
-        return inputs + self.expand(self.drop(attended, training=training))
+        return inputs + self.expand(drop(attended))
 
     def init_cache(self, batch_size):
         """Return the cache before the first position.
@@ -154,4 +169,5 @@ class CausalAttention(keras.layers.Layer):
             "num_heads": self.num_heads,
             "dropout": self.dropout,
             "seed": self.seed,
+            "rematerialize": self.rematerialize,
         }

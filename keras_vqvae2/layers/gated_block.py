@@ -1,11 +1,17 @@
 """The residual block of the gated PixelCNN."""
 
+import functools
+
 import keras
 from keras import ops
 
 from keras_vqvae2 import checks
 from keras_vqvae2.layers.masked_conv import MaskedConv2D, cast_variable
-from keras_vqvae2.layers.rematerialization import check_rematerialize, rematerialized
+from keras_vqvae2.layers.rematerialization import (
+    check_rematerialize,
+    drawn_dropout,
+    rematerialized,
+)
 from keras_vqvae2.layers.rows import dense_row
 
 
@@ -27,7 +33,7 @@ class GatedResidualBlock(keras.layers.Layer):
         kernel_size: of the masked convolution, odd.
         dropout: rate on the gated activations while training, in [0, 1).
         seed: integer, of the dropout.
-        rematerialize: whether a gradient computes the gates again in place of keeping them.
+        rematerialize: whether only inputs are kept for the gradient, which computes the rest again.
         **kwargs: of `keras.layers.Layer`.
 
     Call arguments:
@@ -86,17 +92,18 @@ class GatedResidualBlock(keras.layers.Layer):
         self.expand.build(half)
 
     def call(self, inputs, condition=None, training=None):
-        if self.rematerialize and training:
-            gated = rematerialized(self._gated, inputs, condition)
-        else:
-            gated = self._gated(inputs, condition)
-        return inputs + self.expand(self.drop(gated, training=training))
+        if not (self.rematerialize and training):
+            drop = functools.partial(self.drop, training=training)
+            return self._outputs(drop, inputs, condition)
+        half = (*ops.shape(inputs)[:-1], self.filters // 2)
+        drop = drawn_dropout(self.drop, half, self.compute_dtype)
+        return rematerialized(functools.partial(self._outputs, drop), inputs, condition)
 
-    def _gated(self, inputs, condition):
+    def _outputs(self, drop, inputs, condition):
         gates = self.masked_conv(self.reduce(inputs))
         if condition is not None:
             gates = gates + self.project(condition)
-        return gate(gates)
+        return inputs + self.expand(drop(gate(gates)))
 
     def init_cache(self, batch_size, width):
         """Return the cache before the first row: the rows above, which are zero.

@@ -1,12 +1,18 @@
 """The residual block of the gated PixelCNN without a blind spot."""
 
+import functools
+
 import keras
 from keras import ops
 
 from keras_vqvae2 import checks
 from keras_vqvae2.layers.gated_block import gate
 from keras_vqvae2.layers.masked_conv import MaskedConv2D
-from keras_vqvae2.layers.rematerialization import check_rematerialize, rematerialized
+from keras_vqvae2.layers.rematerialization import (
+    check_rematerialize,
+    drawn_dropout,
+    rematerialized,
+)
 from keras_vqvae2.layers.rows import dense_row
 from keras_vqvae2.layers.vertical_conv import VerticalConv2D
 
@@ -32,7 +38,7 @@ class TwoStreamGatedBlock(keras.layers.Layer):
         ends_vertical: whether `v'` is left out, and None returned in its place.
         dropout: rate on the gated activations while training, in [0, 1).
         seed: integer, of the dropout.
-        rematerialize: whether a gradient computes the gates again in place of keeping them.
+        rematerialize: whether only inputs are kept for the gradient, which computes the rest again.
         **kwargs: of `keras.layers.Layer`.
 
     Call arguments:
@@ -123,22 +129,28 @@ class TwoStreamGatedBlock(keras.layers.Layer):
                 layer.build(condition_shape)
 
     def call(self, horizontal, vertical, condition=None, training=None):
-        if self.rematerialize and training:
-            gated, above = rematerialized(self._gated, horizontal, vertical, condition)
-        else:
-            gated, above = self._gated(horizontal, vertical, condition)
-        horizontal = horizontal + self.expand(self.drop(gated, training=training))
-        if self.ends_vertical:
-            return horizontal
-        return horizontal, vertical + self.vertical_expand(self.drop(above, training=training))
+        if not (self.rematerialize and training):
+            drops = [functools.partial(self.drop, training=training)] * 2
+            return self._outputs(drops, horizontal, vertical, condition)
+        half = (*ops.shape(horizontal)[:-1], self.filters // 2)
+        drops = [
+            drawn_dropout(self.drop, half, self.compute_dtype)
+            for _ in range(1 if self.ends_vertical else 2)
+        ]
+        outputs = functools.partial(self._outputs, drops)
+        return rematerialized(outputs, horizontal, vertical, condition)
 
-    def _gated(self, horizontal, vertical, condition):
+    def _outputs(self, drops, horizontal, vertical, condition):
         above = self.vertical_conv(self.vertical_reduce(vertical))
         gates = self.row_conv(self.reduce(horizontal))
         if condition is not None:
             above = above + self.projections[0](condition)
             gates = gates + self.projections[1](condition)
-        return gate(gates + self.link(above)), gate(above)
+        gates = gates + self.link(above)
+        horizontal = horizontal + self.expand(drops[0](gate(gates)))
+        if self.ends_vertical:
+            return horizontal
+        return horizontal, vertical + self.vertical_expand(drops[1](gate(above)))
 
     def init_cache(self, batch_size, width):
         """Return the cache before the first row: the vertical stream's rows above, all zero.

@@ -3,6 +3,7 @@
 from keras_vqvae2.sampling.categorical import draw_codes
 from keras_vqvae2.sampling.compiled import (
     compile_function,
+    graph_rewrites,
     run_in_chunks,
     without_lists,
     without_optimizing,
@@ -21,6 +22,7 @@ __all__ = [
     "doubled",
     "draw_codes",
     "draw_for",
+    "graph_rewrites",
     "guided",
     "noise_walk",
     "raster_scan",

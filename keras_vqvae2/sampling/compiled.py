@@ -74,11 +74,25 @@ def compile_function(model, function):
     return lambda argument: stateless([v.value for v in model.variables], argument)
 
 
-@contextlib.contextmanager
 def _few_rewrites():
     """Within it TensorFlow rewrites the graphs that this thread runs by three passes, once each.
 
     All of its passes together take longer than a first run, and gain no more for the later ones.
+    """
+
+    def change(rewrites):
+        rewrites.optimizers[:] = ["pruning", "common_subgraph_elimination", "dependency"]
+        rewrites.meta_optimizer_iterations = rewrites.ONE
+
+    return graph_rewrites(change)
+
+
+@contextlib.contextmanager
+def graph_rewrites(change):
+    """Within it TensorFlow rewrites the graphs that this thread runs in another way.
+
+    Args:
+        change: callable of TensorFlow's `RewriterConfig`, which it changes.
     """
     import tensorflow as tf
 
@@ -88,9 +102,7 @@ def _few_rewrites():
     here = context.context()
     before = here.function_call_options
     config = tf.compat.v1.ConfigProto.FromString(before.config_proto_serialized)
-    rewrites = config.graph_options.rewrite_options
-    rewrites.optimizers[:] = ["pruning", "common_subgraph_elimination", "dependency"]
-    rewrites.meta_optimizer_iterations = rewrites.ONE
+    change(config.graph_options.rewrite_options)
     here.function_call_options = context.FunctionCallOptions(before.executor_type, config)
     try:
         yield
@@ -118,7 +130,7 @@ def where_needed(needed, function, otherwise):
 
 @contextlib.contextmanager
 def without_lists():
-    """Within it no graph of TensorFlow has lists of tensors, which some other engines can't read."""
+    """Within it TensorFlow's graphs have no lists of tensors, which not all engines can read."""
     token = _WITHOUT_LISTS.set(True)
     try:
         yield

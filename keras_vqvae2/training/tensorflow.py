@@ -4,8 +4,27 @@ import keras
 import tensorflow as tf
 
 from keras_vqvae2.distribution.replicas import choose, is_multi_worker, run_on_batch
+from keras_vqvae2.sampling import graph_rewrites
 from keras_vqvae2.training.divergence import not_finite
 from keras_vqvae2.training.step import MeasuredStep
+
+
+def _in_order(function):
+    """A training step whose graph computes again only when the gradient has come so far.
+
+    `tf.recompute_grad` lets it wait for a value that folding of constants finds to be zero; what no
+    longer waits is computed at once, and takes the memory that it was to save.
+    """
+
+    def change(rewrites):
+        rewrites.constant_folding = rewrites.OFF
+        rewrites.dependency_optimization = rewrites.OFF
+
+    def run(*args):
+        with graph_rewrites(change):
+            return function(*args)
+
+    return run
 
 
 class TrainStep(MeasuredStep):
@@ -41,7 +60,13 @@ class TrainStep(MeasuredStep):
         if self.built and not self.optimizer.built:
             with self.distribute_strategy.scope():
                 self.optimizer.build(self.trainable_variables)
-        return super().make_train_function(force)
+        before = self.train_function
+        super().make_train_function(force)
+        if self.train_function is not before and any(
+            getattr(layer, "rematerialize", False) for layer in self._flatten_layers()
+        ):
+            self.train_function = _in_order(self.train_function)
+        return self.train_function
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         # Under a strategy Keras builds optimizer and metrics from a batch averaged over replicas,

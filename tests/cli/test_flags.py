@@ -30,6 +30,7 @@ CONFIG_FLAGS = """
 --prior-filters --prior-blocks --prior-dropout --prior-two-stream --no-prior-two-stream
 --prior-attention-blocks --prior-conditioning-blocks --prior-label-smoothing
 --prior-label-dropout --prior-ema
+--prior-rematerialize --no-prior-rematerialize
 --prior-precision --conditional --no-conditional --balance --prior-epochs --prior-learning-rate
 --patience --allow-collapse --no-allow-collapse
 --num-samples --temperature --top-k --top-p --guidance

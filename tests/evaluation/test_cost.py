@@ -28,6 +28,18 @@ def test_memory_grows_by_the_batch(model):
     assert one > 16 * sum(math.prod(v.shape) for v in model.trainable_variables)
 
 
+def test_what_is_computed_again_counts_once():
+    def size(num_blocks, rematerialize):
+        model = PixelCNN((4, 4), 8, 8, num_blocks, rematerialize=rematerialize)
+        parameters = sum(math.prod(v.shape) for v in model.trainable_variables)
+        return training_bytes(model, batch_size=5) - 4 * 4 * parameters
+
+    # Of a block 4 numbers to half the channels, 8 gates and 8 of its output, at 16 positions.
+    assert size(3, False) - size(2, False) == 4 * 2 * 5 * 16 * (4 + 8 + 8)
+    assert size(3, True) - size(2, True) == 4 * 2 * 5 * 16 * 8
+    assert size(1, True) == size(1, False)
+
+
 def test_operations_are_two_for_each_number_of_a_kernel_at_each_position():
     layers = keras.layers
     model = keras.Sequential(

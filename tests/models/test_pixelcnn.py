@@ -291,6 +291,27 @@ def test_training_on_one_grid_learns_it():
     )
 
 
+@pytest.mark.parametrize(
+    "wiring", [{}, {"two_stream": True, "num_attention_blocks": 1, "num_heads": 2}], ids=str
+)
+def test_training_is_the_same_whether_activations_are_kept_or_computed_again(wiring):
+    given = {"num_classes": 3, "context_shape": (1, 3), "dropout": 0.5}
+    options = {"filters": 8, "num_blocks": 2, **given, **wiring}
+    rng = np.random.default_rng(0)
+    inputs = {"codes": rng.integers(0, 3, (8, 2, 3)), "labels": rng.integers(0, 3, 8)}
+    inputs["context"] = rng.integers(0, 3, (8, 1, 3))
+
+    def trained(rematerialize):
+        keras.utils.set_random_seed(0)
+        model = randomize(PixelCNN((2, 3), 3, rematerialize=rematerialize, **options))
+        model.compile("sgd")
+        model.fit(inputs, batch_size=4, epochs=2, shuffle=False, verbose=0)
+        return [keras.ops.convert_to_numpy(v) for v in model.trainable_variables]
+
+    for kept, again in zip(trained(False), trained(True), strict=True):
+        np.testing.assert_allclose(again, kept, rtol=1e-4, atol=1e-5)
+
+
 def test_logits_are_float32_under_any_policy():
     model = PixelCNN((2, 2), 5, filters=8, num_blocks=1, num_classes=2, dtype="mixed_bfloat16")
     logits = model({"codes": np.zeros((2, 2, 2), int), "labels": np.array([0, 1])})
@@ -317,6 +338,7 @@ def test_config_describes_the_model():
         num_heads=3,
         num_conditioning_blocks=1,
         label_smoothing=0.1,
+        rematerialize=True,
         dtype="mixed_bfloat16",
         name="a_prior",
     )
