@@ -49,6 +49,8 @@ VQVAE_VARIANTS = {
     "L1 loss": {"reconstruction_loss": "l1"},
     "discretized logistic loss": {"reconstruction_loss": "discretized_logistic"},
     "condition on coarser": {"condition_on_coarser": True},
+    "sub-pixel decoders": {"upsampling": "subpixel"},
+    "transposed decoders": {"upsampling": "transposed"},
     "best combination": {"condition_on_coarser": True, "quantizer_options": {"metric": "cosine"}},
 }
 # Whose codes the priors learn; of the other wiring one prior learns the codes too.
@@ -60,9 +62,11 @@ PRIOR_VARIANTS = {
     "two streams": ({"two_stream": True}, {}),
     "two streams, half the blocks": ({"two_stream": True, "num_blocks": 2}, {}),
     "attention in the top prior": ({"num_attention_blocks": (2, 0)}, {}),
+    "attention of one head": ({"num_attention_blocks": (2, 0), "num_heads": 1}, {}),
     "conditioning stack": ({"num_conditioning_blocks": 2}, {}),
     "dropout 0.1": ({"dropout": 0.1}, {}),
     "label smoothing 0.05": ({"label_smoothing": 0.05}, {}),
+    "label dropout 0.1": ({"label_dropout": 0.1}, {}),
     "average of weights": ({}, {"use_ema": True, "ema_momentum": 0.99}),
     "best combination": (
         {"two_stream": True, "num_attention_blocks": (2, 0), "num_conditioning_blocks": 2},
