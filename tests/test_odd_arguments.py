@@ -25,7 +25,8 @@ MODULES = (
 )
 # Of tensors in a graph, and what Keras or KerasTuner calls.
 INNER = re.compile(
-    r"call|build|compute_.*|get_config|from_config|step|init_cache|row|start_row|end_row|condition_map"
+    r"call|build|compute_.*|get_config|from_config|condition_map"
+    r"|step|init_cache|row|start_row|column|end_row"
     r"|on_.*|write|set_model|find|restore|result|update_.*|.*_tensors|forward|unpack|check_.*"
     r"|call_inputs|inputs_of|request|export|quantize|from_preset|save|load|objective"
     r"|architecture|training|make_model|datasets|measures|declare_hyperparameters|fit|embed_codes"
