@@ -1,17 +1,11 @@
 """Attention of each position to itself and to all positions before it."""
 
-import functools
-
 import keras
 from keras import ops
 
 from keras_vqvae2 import checks
 from keras_vqvae2.layers.masked_conv import cast_variable
-from keras_vqvae2.layers.rematerialization import (
-    check_rematerialize,
-    drawn_dropout,
-    rematerialized,
-)
+from keras_vqvae2.layers.rematerialization import check_rematerialize, computed
 
 # As good as minus infinity after a softmax, in half precision too.
 HIDDEN = -1e4
@@ -85,12 +79,9 @@ class CausalAttention(keras.layers.Layer):
             setattr(self, name, layer)
 
     def call(self, inputs, training=None):
-        if not (self.rematerialize and training):
-            return self._outputs(functools.partial(self.drop, training=training), inputs)
-        drop = drawn_dropout(self.drop, ops.shape(inputs), self.compute_dtype)
-        return rematerialized(functools.partial(self._outputs, drop), inputs)
+        return computed(self, self._outputs, (inputs,), [ops.shape(inputs)], training)
 
-    def _outputs(self, drop, inputs):
+    def _outputs(self, drops, inputs):
         height, width = self.grid
         size, depth = height * width, self.filters // self.num_heads
         placed = inputs + ops.reshape(self._places(), (height, width, self.filters))
@@ -105,7 +96,7 @@ class CausalAttention(keras.layers.Layer):
         weights = ops.softmax(ops.where(before, scores, ops.cast(HIDDEN, scores.dtype)), axis=-1)
         attended = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))
         attended = ops.reshape(attended, (-1, height, width, self.filters))
-        return inputs + self.expand(drop(attended))
+        return inputs + self.expand(drops[0](attended))
 
     def init_cache(self, batch_size):
         """Return the cache before the first position.

@@ -1,17 +1,11 @@
 """The residual block of the gated PixelCNN."""
 
-import functools
-
 import keras
 from keras import ops
 
 from keras_vqvae2 import checks
 from keras_vqvae2.layers.masked_conv import MaskedConv2D, cast_variable
-from keras_vqvae2.layers.rematerialization import (
-    check_rematerialize,
-    drawn_dropout,
-    rematerialized,
-)
+from keras_vqvae2.layers.rematerialization import check_rematerialize, computed
 from keras_vqvae2.layers.rows import dense_row
 
 
@@ -92,18 +86,14 @@ class GatedResidualBlock(keras.layers.Layer):
         self.expand.build(half)
 
     def call(self, inputs, condition=None, training=None):
-        if not (self.rematerialize and training):
-            drop = functools.partial(self.drop, training=training)
-            return self._outputs(drop, inputs, condition)
         half = (*ops.shape(inputs)[:-1], self.filters // 2)
-        drop = drawn_dropout(self.drop, half, self.compute_dtype)
-        return rematerialized(functools.partial(self._outputs, drop), inputs, condition)
+        return computed(self, self._outputs, (inputs, condition), [half], training)
 
-    def _outputs(self, drop, inputs, condition):
+    def _outputs(self, drops, inputs, condition):
         gates = self.masked_conv(self.reduce(inputs))
         if condition is not None:
             gates = gates + self.project(condition)
-        return inputs + self.expand(drop(gate(gates)))
+        return inputs + self.expand(drops[0](gate(gates)))
 
     def init_cache(self, batch_size, width):
         """Return the cache before the first row: the rows above, which are zero.

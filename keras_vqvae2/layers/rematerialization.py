@@ -1,5 +1,7 @@
 """Activations that a gradient computes again, so that they need not be kept."""
 
+import functools
+
 import keras
 from keras import ops
 
@@ -16,6 +18,26 @@ def check_rematerialize(rematerialize):
             f"again. Received: rematerialize={rematerialize} with Keras {keras.__version__}"
         )
     return bool(rematerialize)
+
+
+def computed(layer, outputs, tensors, drop_shapes, training):
+    """Compute the outputs of a layer; in training its gradient does it again if the layer says so.
+
+    Args:
+        layer: with `rematerialize`, and with `drop`, a `keras.layers.Dropout`.
+        outputs: callable `(drops, *tensors)`, with a function of dropout for each of `drop_shapes`.
+        tensors: its further arguments; some may be None.
+        drop_shapes: of what dropout is applied to, in order.
+        training: whether it is.
+
+    Returns:
+        What `outputs` returns.
+    """
+    if not (layer.rematerialize and training):
+        drop = functools.partial(layer.drop, training=training)
+        return outputs([drop] * len(drop_shapes), *tensors)
+    drops = [drawn_dropout(layer.drop, shape, layer.compute_dtype) for shape in drop_shapes]
+    return rematerialized(functools.partial(outputs, drops), *tensors)
 
 
 def rematerialized(function, *tensors):

@@ -1,18 +1,12 @@
 """The residual block of the gated PixelCNN without a blind spot."""
 
-import functools
-
 import keras
 from keras import ops
 
 from keras_vqvae2 import checks
 from keras_vqvae2.layers.gated_block import gate
 from keras_vqvae2.layers.masked_conv import MaskedConv2D
-from keras_vqvae2.layers.rematerialization import (
-    check_rematerialize,
-    drawn_dropout,
-    rematerialized,
-)
+from keras_vqvae2.layers.rematerialization import check_rematerialize, computed
 from keras_vqvae2.layers.rows import dense_row
 from keras_vqvae2.layers.vertical_conv import VerticalConv2D
 
@@ -129,16 +123,9 @@ class TwoStreamGatedBlock(keras.layers.Layer):
                 layer.build(condition_shape)
 
     def call(self, horizontal, vertical, condition=None, training=None):
-        if not (self.rematerialize and training):
-            drops = [functools.partial(self.drop, training=training)] * 2
-            return self._outputs(drops, horizontal, vertical, condition)
         half = (*ops.shape(horizontal)[:-1], self.filters // 2)
-        drops = [
-            drawn_dropout(self.drop, half, self.compute_dtype)
-            for _ in range(1 if self.ends_vertical else 2)
-        ]
-        outputs = functools.partial(self._outputs, drops)
-        return rematerialized(outputs, horizontal, vertical, condition)
+        shapes = [half] if self.ends_vertical else [half, half]
+        return computed(self, self._outputs, (horizontal, vertical, condition), shapes, training)
 
     def _outputs(self, drops, horizontal, vertical, condition):
         above = self.vertical_conv(self.vertical_reduce(vertical))
