@@ -69,7 +69,10 @@ class Quantizer(nn.Module):
 
     def forward(self, x):
         """Map `[B, D, H, W]` to the quantized map and the commitment loss."""
-        vectors = x.permute(0, 2, 3, 1)
+        with torch.autocast(x.device.type, enabled=False):
+            return self._quantize(x.permute(0, 2, 3, 1).float())
+
+    def _quantize(self, vectors):
         flat = vectors.reshape(-1, vectors.shape[-1]).detach()
         codes = self.encode(flat)
         quantized = self.codebook()[codes].reshape(vectors.shape)

@@ -4,6 +4,7 @@ The same architecture in plain PyTorch (`plain_torch.py`) begins with the same w
 loss must be the same. Times are milliseconds of processor time on one core.
 """
 
+import contextlib
 import ctypes
 import gc
 import json
@@ -73,6 +74,13 @@ def plain_prior():
     return plain_torch.PixelCNN(256, 16)
 
 
+def training_data(stage, batch):
+    """Return what a model of the package learns in a step."""
+    if stage == "vqvae":
+        return images(batch)
+    return dict(zip(("codes", "context"), codes(batch), strict=True))
+
+
 def signal(batch):
     """Return the images as plain PyTorch takes them."""
     import torch
@@ -112,7 +120,7 @@ def step(engine, folder, stage, batch, runs):
         model = plain()
         with np.load(weights) as file:
             plain_torch.take_weights(model, dict(file))
-        train = _plain_step(model, stage, batch, engine == "compiled")
+        train = plain_step(model, stage, batch, engine == "compiled")
         times = milliseconds(lambda: losses.append(train()), runs)
         return {"times": times[1:], "loss": losses[0]}
     model = ours()
@@ -120,12 +128,8 @@ def step(engine, folder, stage, batch, runs):
     for variable, array in zip(model.trainable_variables, first.values(), strict=True):
         variable.assign(array)
     model.compile("adam")
-    data = (
-        images(batch)
-        if stage == "vqvae"
-        else dict(zip(("codes", "context"), codes(batch), strict=True))
-    )
-    times = milliseconds(lambda: losses.append(float(_loss_of_a_step(model, data))), runs)
+    data = training_data(stage, batch)
+    times = milliseconds(lambda: losses.append(loss_of_a_step(model, data)), runs)
     found = {"times": times[1:], "loss": losses[0]}
     if engine == "tensorflow":
         np.savez(weights, **first)
@@ -133,23 +137,36 @@ def step(engine, folder, stage, batch, runs):
     return found
 
 
-def _loss_of_a_step(model, data):
+def loss_of_a_step(model, data):
+    """Let a model of the package learn a batch; return its loss."""
     model.reset_metrics()
-    return model.train_on_batch(data, return_dict=True)["loss"]
+    return float(model.train_on_batch(data, return_dict=True)["loss"])
 
 
-def _plain_step(model, stage, batch, compiled):
+def plain_step(model, stage, batch, compiled, device="cpu", cast=contextlib.nullcontext):
+    """Return a function that lets plain PyTorch learn a batch and returns its loss.
+
+    Args:
+        model: of `plain_torch.py`, on the device.
+        stage: "vqvae" or "prior".
+        batch: examples of a step.
+        compiled: whether `torch.compile` compiles the model.
+        device: of the batch.
+        cast: callable of the context in which the loss is computed.
+    """
     import torch
 
     inputs = [signal(batch)]
     if stage == "prior":
         inputs = [torch.from_numpy(grid).long() for grid in codes(batch)]
+    inputs = [tensor.to(device) for tensor in inputs]
     optimizer = torch.optim.Adam(model.parameters(), eps=1e-7)
-    run = torch.compile(model) if compiled else model
+    run = torch.compile(model, dynamic=False) if compiled else model
 
     def train():
         optimizer.zero_grad()
-        loss = run(*inputs)
+        with cast():
+            loss = run(*inputs)
         loss.backward()
         optimizer.step()
         return loss.item()
@@ -223,18 +240,20 @@ def our_quantizer(size):
     return lambda: layer(grid, training=True)
 
 
-def published_quantizer(size):
+def published_quantizer(size, device="cpu"):
     """Return the same of `vector-quantize-pytorch`."""
     import torch
     from vector_quantize_pytorch import VectorQuantize
 
     layer = VectorQuantize(DIM, size, decay=0.99, commitment_weight=0.25, threshold_ema_dead_code=1)
-    layer.train()
-    grid = torch.from_numpy(_vectors().reshape(-1, 64, DIM))
+    layer = layer.train().to(device)
+    grid = torch.from_numpy(_vectors().reshape(-1, 64, DIM)).to(device)
 
     def call():
         with torch.no_grad():
             layer(grid)
+        if device != "cpu":
+            torch.cuda.synchronize()
 
     return call
 
@@ -281,8 +300,14 @@ def peak(engine, folder, batch, stage):
     return {"estimate": estimate, "peak": most - before, "process": most}
 
 
-def again(engine, folder, rematerialize, dropout, attention):
+def again(engine, folder, **options):
     """Measure a step of a long prior of a large grid, and its memory."""
+    train = long_step(16, **options)
+    return {"times": milliseconds(train, 3)[1:], "mib": extra_mib(train)}
+
+
+def long_step(batch, rematerialize, dropout, attention):
+    """Return a function that lets a long prior of a large grid learn a batch."""
     import keras_vqvae2 as kv
 
     model = kv.PixelCNN(
@@ -293,9 +318,8 @@ def again(engine, folder, rematerialize, dropout, attention):
         rematerialize=rematerialize,
     )
     model.compile("adam")
-    data = np.random.default_rng(1).integers(0, 512, (16, 32, 32))
-    times = milliseconds(lambda: model.train_on_batch(data), 3)
-    return {"times": times[1:], "mib": extra_mib(lambda: model.train_on_batch(data))}
+    data = np.random.default_rng(1).integers(0, 512, (batch, 32, 32))
+    return lambda: model.train_on_batch(data)
 
 
 def start(engine, folder):

@@ -11,6 +11,13 @@ from keras_vqvae2.training.step import MeasuredStep
 class TrainStep(MeasuredStep, SymbolicBuild):
     """The steps of `MeasuredStep` on JAX."""
 
+    def __setattr__(self, name, value):
+        """Set what Keras's `fit` sets at each step without a search for layers in it."""
+        if name == "_jax_state":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
     def train_step(self, state, data):
         """Follow the gradient of one batch, if finite; return the metrics so far and the state."""
         trainable, non_trainable, optimizer_state, metrics = state

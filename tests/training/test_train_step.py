@@ -322,3 +322,16 @@ def test_another_backend_is_named(monkeypatch):
     message = "runs on the TensorFlow, the JAX and the PyTorch backend. Received: backend='openvino"
     with pytest.raises(ImportError, match=message):
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="the state is an attribute on JAX")
+def test_no_step_of_fit_searches_the_state_for_layers():
+    found, model = [], Line()
+    model.compile("sgd")
+    watch = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: found.append(
+            type(model._jax_state["trainable_variables"])
+        )
+    )
+    model.fit(X, T, batch_size=5, callbacks=[watch], verbose=0)
+    assert found == [list, list]  # a copy that tracks layers has another type
