@@ -45,6 +45,21 @@ def test_the_lowest_index_wins_a_tie():
     np.testing.assert_array_equal(ops.nearest_code(vectors, codebook), [1, 1, 1, 0])
 
 
+@pytest.mark.parametrize("size", [7, 20, 64, 192])
+def test_the_lowest_index_wins_a_tie_whatever_the_number_of_codes(size):
+    rng = np.random.default_rng(size)
+    # Integers of two bits: many codes are equal, and many more are equally far.
+    vectors, codebook = (rng.integers(-2, 2, (n, 3)).astype("float32") for n in (200, size))
+    expected = np.square(vectors[:, None] - codebook[None]).sum(axis=-1).argmin(axis=1)
+    np.testing.assert_array_equal(value(ops.nearest_code(vectors, codebook)), expected)
+
+
+def test_a_vector_that_is_no_number_gets_a_code_of_the_codebook():
+    codebook = np.random.default_rng(0).normal(size=(128, 3)).astype("float32")
+    codes = value(ops.nearest_code(np.full((2, 3), np.nan, "float32"), codebook))
+    assert ((codes >= 0) & (codes < 128)).all()
+
+
 @pytest.mark.parametrize("count", [1, 6, 7, 20])
 def test_blocks_of_vectors_find_the_same_codes(monkeypatch, count):
     rng = np.random.default_rng(count)
