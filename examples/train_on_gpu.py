@@ -45,6 +45,8 @@ parser.add_argument("--hue", type=float, default=0.0, help="radians that colours
 parser.add_argument("--noise", type=float, default=6.0, help="grey levels, where a prior learns")
 parser.add_argument("--seed", type=int, default=0)
 arguments = parser.parse_args()
+if arguments.steps < CHUNK or arguments.steps % CHUNK:
+    parser.error(f"--steps must be a multiple of {CHUNK}. Received: {arguments.steps}")
 
 
 def augment(key, image, strength):
