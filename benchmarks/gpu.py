@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 from tables import markdown, write_block
+from training import LONG_PRIORS, PLAIN, check_losses
 
 TASKS = Path(__file__).with_name("gpu_tasks.py")
 STAGES = {
@@ -29,13 +30,7 @@ STAGES = {
     "prior": ("prior as specified, a step of", (64, 256)),
 }
 PRECISIONS = ("float32", "TF32", "bfloat16")
-PLAIN = {"eager": "plain PyTorch", "compiled": "`torch.compile`"}
 SIZES = (512, 8192)  # of codebooks
-LONG = {
-    "no dropout": {"dropout": 0.0, "attention": 0},
-    "dropout 0.1": {"dropout": 0.1, "attention": 0},
-    "dropout 0.1, 4 attention layers": {"dropout": 0.1, "attention": 4},
-}
 # No process takes the whole device.
 SETTINGS = {"KERAS_BACKEND": "jax", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
@@ -56,7 +51,7 @@ def tasks(folder):
     for size in SIZES:
         for engine in ("jax", "eager"):
             found[f"{size} {engine}"] = ("quantizer", engine, "TF32", {"size": size})
-    for title, options in LONG.items():
+    for title, options in LONG_PRIORS.items():
         for way in (False, True):
             arguments = {"batch": 16, "rematerialize": way, **options}
             found[f"{title}, {way}"] = ("again", "jax", "TF32", arguments)
@@ -128,12 +123,6 @@ def steps(found):
     return markdown(rows)
 
 
-def check_losses(losses):
-    """Raise if the first losses differ: then it is not the same network."""
-    if losses and np.ptp(list(losses.values())) > 1e-3 * max(losses.values()):
-        raise ValueError(f"Not the same network: the first losses are {losses}")
-
-
 def use(found):
     """Return the table of what a generator of the specified size does."""
     runs = [found[f"use {precision}"] or {} for precision in PRECISIONS]
@@ -158,7 +147,7 @@ def quantizers(found):
 def rematerialization(found):
     """Return what a step takes that keeps what its gradient needs, or computes it again."""
     rows = [["a prior of 16 blocks", "kept: ms, MiB", "computed again", "ratios"]]
-    for title in LONG:
+    for title in LONG_PRIORS:
         pair = [found[f"{title}, {way}"] for way in (False, True)]
         if all(pair):
             times = [1000 * min(one["times"]) for one in pair]

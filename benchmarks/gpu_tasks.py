@@ -4,27 +4,16 @@ A task is a generator. It compiles and warms up, yields, measures when it goes o
 it found: seconds by the clock, of calls that end when the device has.
 """
 
-import contextlib
 import json
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import training_tasks as tasks
+from tables import seconds
 
 RUNS = 20
 PRODUCT = 8192  # rows and columns of the matrices whose product tells the device's peak
-
-
-def seconds(function, runs=RUNS):
-    """Return the times of some calls."""
-    times = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return times
 
 
 def set_precision(engine, precision):
@@ -51,7 +40,7 @@ def peak(engine, precision):
     product = jax.jit(jax.numpy.matmul)
     product(x, x).block_until_ready()
     yield
-    yield 2 * PRODUCT**3 / min(seconds(lambda: product(x, x).block_until_ready()))
+    yield 2 * PRODUCT**3 / min(seconds(lambda: product(x, x).block_until_ready(), RUNS))
 
 
 def step(engine, precision, stage, batches, folder):
@@ -90,7 +79,7 @@ def _our_steps(stage, batches, folder, precision):
         model.set_weights(first)
         data = run.pop("data")
         run["loss"] = tasks.loss_of_a_step(model, data)
-        run["step"] = seconds(lambda data=data: model.train_on_batch(data))
+        run["step"] = seconds(lambda data=data: model.train_on_batch(data), RUNS)
         run["fit"] = [time / RUNS for time in seconds(run["fit"], 3)]
     yield runs
 
@@ -115,7 +104,7 @@ def _plain_steps(engine, precision, stage, batches, folder):
     for train in steps:
         model.load_state_dict(first)
         plain_torch.take_weights(model, weights)
-        runs.append({"loss": train(), "step": seconds(train)})
+        runs.append({"loss": train(), "step": seconds(train, RUNS)})
     yield runs
 
 
@@ -125,7 +114,7 @@ def quantizer(engine, precision, size):
     call = tasks.our_quantizer(size) if ours else tasks.published_quantizer(size, "cuda")
     seconds(call, 3)
     yield
-    yield seconds(call)
+    yield seconds(call, RUNS)
 
 
 def use(engine, precision):
@@ -155,7 +144,7 @@ def again(engine, precision, batch, **options):
     train = tasks.long_step(batch, **options)
     seconds(train, 2)
     yield
-    times = seconds(train)
+    times = seconds(train, RUNS)
     statistics = jax.local_devices()[0].memory_stats() or {}
     yield {"times": times, "bytes": statistics.get("peak_bytes_in_use")}
 
@@ -173,5 +162,4 @@ if __name__ == "__main__":
     next(running)
     print("ready", flush=True)
     sys.stdin.readline()
-    with contextlib.closing(running):
-        print(json.dumps(next(running)), flush=True)
+    print(json.dumps(next(running)))

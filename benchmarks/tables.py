@@ -6,12 +6,17 @@ import time
 
 def best(function, runs=5):
     """Return the shortest time of a few calls, in seconds."""
+    return min(seconds(function, runs))
+
+
+def seconds(function, runs):
+    """Return the times of some calls by the clock, in seconds."""
     times = []
     for _ in range(runs):
         start = time.perf_counter()
         function()
         times.append(time.perf_counter() - start)
-    return min(times)
+    return times
 
 
 def milliseconds(function, runs):

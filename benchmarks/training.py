@@ -29,6 +29,11 @@ STEPS = {
     "vqvae": ("VQ-VAE-2 of 128 channels, a step of 128", 128),
     "prior": ("prior as specified, a step of 64", 64),
 }
+LONG_PRIORS = {
+    "no dropout": {"dropout": 0.0, "attention": 0},
+    "dropout 0.1": {"dropout": 0.1, "attention": 0},
+    "dropout 0.1, 4 attention layers": {"dropout": 0.1, "attention": 4},
+}
 SWEEPS = {
     "batch": (16, 32, 64, 128),
     "side": (16, 32, 64),
@@ -77,15 +82,19 @@ def steps(folder, rounds):
     rows = [["ms, least / median", titles[0], "in `fit`", *titles[1:], *PLAIN.values(), "as fast"]]
     for stage, (title, batch) in STEPS.items():
         found = turns("step", [*OURS, *PLAIN], folder, rounds, stage=stage, batch=batch, runs=3)
-        losses = {engine: runs[0]["loss"] for engine, runs in found.items()}
-        if np.ptp(list(losses.values())) > 1e-3 * max(losses.values()):
-            raise ValueError(f"Not the same network: the first losses are {losses}")
+        check_losses({engine: runs[0]["loss"] for engine, runs in found.items()})
         times = figures(found)
         cells = [text(one) for one in times.values()]
         cells.insert(1, text(figures({"fit": found["tensorflow"]}, "in fit")["fit"]))
         ratio = min(times["eager"]) / min(times["tensorflow"])
         rows.append([title, *cells, f"{ratio:.2f}×"])
     return markdown(rows)
+
+
+def check_losses(losses):
+    """Raise if the first losses, a dictionary, differ: then it is not the same network."""
+    if losses and np.ptp(list(losses.values())) > 1e-3 * max(losses.values()):
+        raise ValueError(f"Not the same network: the first losses are {losses}")
 
 
 def use(folder, rounds):
@@ -147,11 +156,7 @@ def memory(folder, rounds):
 def rematerialization(folder, rounds):
     """Return what a step takes that keeps what its gradient needs, or computes it again."""
     rows = [["a prior of 16 blocks", "backend", "kept: ms, MiB", "computed again", "ratios"]]
-    for title, options in (
-        ("no dropout", {"dropout": 0.0, "attention": 0}),
-        ("dropout 0.1", {"dropout": 0.1, "attention": 0}),
-        ("dropout 0.1, 4 attention layers", {"dropout": 0.1, "attention": 4}),
-    ):
+    for title, options in LONG_PRIORS.items():
         for engine, name in OURS.items():
             found = [[], []]
             for _ in range(rounds):

@@ -9,7 +9,7 @@ from keras import ops
 
 TINY = 1e-12  # keeps the length of a zero vector from dividing
 # Codes from which on vectors are compared in blocks, and distances of a block: 16 MiB of float32.
-# Twice as large it takes twice as long: memory of 32 MiB comes anew from the system each time.
+# A block twice as large takes twice as long: memory of 32 MiB comes anew from the system each time.
 LARGE_CODEBOOK = 4096
 BLOCK = 2**22
 GROUP = 64  # codes of which the least distance is found at once
