@@ -8,45 +8,22 @@ images, and of a first single image after them.
 """
 
 import argparse
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 from tables import markdown
+from training import run
 
 HERE = Path(__file__).resolve().parents[1]
-FIRST_IMAGES = """
-import sys, time
-begin = time.perf_counter()
-import keras_vqvae2
-model = keras_vqvae2.ImageGenerator
-imported = time.perf_counter()
-model = model.from_preset(sys.argv[1])
-model.generate(64, labels=[0] * 64, seed=0)
-done = time.perf_counter()
-model.generate(1, labels=[0], seed=0)
-print(keras_vqvae2.__file__, imported - begin, done - begin, time.perf_counter() - done)
-"""
 
 
 def first_images(checkout, preset):
     """Return the seconds of a fresh process that imports a checkout."""
-    with tempfile.TemporaryDirectory() as folder:  # not one that holds the package
-        done = subprocess.run(
-            [sys.executable, "-c", FIRST_IMAGES, preset],
-            env={**os.environ, "PYTHONPATH": str(checkout), "TF_CPP_MIN_LOG_LEVEL": "2"},
-            cwd=folder,
-            check=True,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-    file, *seconds = done.stdout.splitlines()[-1].split()
-    if not Path(file).is_relative_to(checkout):
-        raise ValueError(f"The package came from {file}, not from {checkout}.")
-    return [float(second) for second in seconds]
+    with tempfile.TemporaryDirectory() as folder:
+        found = run("start", "tensorflow", folder, checkout=checkout, preset=preset, label=0)
+    imported, loaded, drawn, single, _ = (wall for wall, _ in found.values())
+    return imported, imported + loaded + drawn, single
 
 
 def main():
@@ -56,6 +33,8 @@ def main():
     parser.add_argument("--preset", default="emoji32", help="name or file that both can load")
     parser.add_argument("--rounds", type=int, default=4, help="turns of each")
     options = parser.parse_args()
+    if not (options.other / "keras_vqvae2" / "__init__.py").exists():
+        parser.error(f"no checkout of the package is at {options.other}")
     preset = options.preset
     if Path(preset).exists():
         preset = str(Path(preset).resolve())

@@ -42,9 +42,19 @@ SWEEPS = {
 }
 
 
-def run(task, engine, folder, **arguments):
-    """Run a task of `training_tasks.py` in a process of its own; return its dictionary."""
+def run(task, engine, folder, checkout=None, **arguments):
+    """Run a task of `training_tasks.py` in a process of its own; return its dictionary.
+
+    Args:
+        task: its name.
+        engine: a backend, or a key of `PLAIN`.
+        folder: for its files.
+        checkout: another checkout of the package, whose package is measured.
+        **arguments: of the task.
+    """
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
+    if checkout is not None:
+        environment["PYTHONPATH"] = str(checkout)
     environment["KERAS_BACKEND"] = "torch" if engine in PLAIN else engine
     done = subprocess.run(
         [sys.executable, TASKS, task, engine, folder, json.dumps(arguments)],

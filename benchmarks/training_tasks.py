@@ -322,7 +322,7 @@ def long_step(batch, rematerialize, dropout, attention):
     return lambda: model.train_on_batch(data)
 
 
-def start(engine, folder):
+def start(engine, folder, preset="emoji32", label=None):
     """Measure a fresh process until it has its first images: seconds, and of processor time."""
     begin, found = (time.time(), time.process_time()), {}
 
@@ -335,13 +335,13 @@ def start(engine, folder):
     from keras_vqvae2 import ImageGenerator
 
     note("import")
-    model = ImageGenerator.from_preset("emoji32")
+    model = ImageGenerator.from_preset(preset)
     note("load the preset `emoji32`")
-    model.generate(64, seed=0)
+    model.generate(64, labels=label, seed=0)
     note("its first 64 images")
-    model.generate(1, seed=0)
+    model.generate(1, labels=label, seed=0)
     note("a first single image")
-    model.generate(64, seed=1)
+    model.generate(64, labels=label, seed=1)
     note("64 images more")
     return found
 
