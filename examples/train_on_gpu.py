@@ -5,10 +5,10 @@
     python examples/train_on_gpu.py emoji32 prior --steps 19300 --flip --shift 2 --warp 0.12
     KERAS_BACKEND=tensorflow python examples/train_presets.py emoji32
 
-The device draws the batches, augments and encodes them, and runs `train_step` of the model a
-hundred times at a stretch. Four images of five are moved, turned and coloured anew at first,
-towards the end fewer and fewer; of each level the weights of the best validation likelihood stay.
-The models go to the run of `train_presets.py`, which draws, scores and embeds them.
+The device draws the batches, augments and encodes them, and runs `train_step` a hundred times at
+a stretch. Four images of five are moved, turned and coloured anew at first, fewer and fewer later.
+Each part keeps the weights of its best validation, or with `--blend` goes a share of the way to the
+last. The models go to the run of `train_presets.py`, which draws, scores and embeds them.
 """
 
 import argparse
@@ -38,6 +38,7 @@ parser.add_argument("--batch-size", type=int, default=256)
 parser.add_argument("--rate", type=float, default=1e-3, help="greatest learning rate")
 parser.add_argument("--dropout", type=float, nargs=2, help="of the prior's levels")
 parser.add_argument("--dtype", default="mixed_bfloat16", help="policy that a prior learns in")
+parser.add_argument("--blend", type=float, nargs="+", help="of each level, from 0 to 1")
 parser.add_argument("--flip", action="store_true", help="mirror half of the images")
 parser.add_argument("--shift", type=int, default=0, help="pixels that images are moved by")
 parser.add_argument("--warp", type=float, default=0.0, help="share that they are turned and scaled")
@@ -80,8 +81,7 @@ def draw(key, images, labels, strength):
     pick, change = jax.random.split(key)
     index = jax.random.randint(pick, (arguments.batch_size,), 0, len(images))
     keys = jax.random.split(change, arguments.batch_size)
-    batch = jax.vmap(augment, (0, 0, None))(keys, images[index].astype("float32"), strength)
-    return batch, labels[index]
+    return jax.vmap(augment, (0, 0, None))(keys, images[index], strength), labels[index]
 
 
 def learn(model, data_of, scores_of, parts):
@@ -100,11 +100,11 @@ def learn(model, data_of, scores_of, parts):
     model.optimizer.build(model.trainable_variables)
     lists = [model.trainable_variables, model.non_trainable_variables]
     lists += [model.optimizer.variables, model.metrics_variables]
+    before = [np.asarray(variable) for variable in lists[0]]
     state = [[jnp.array(variable.value) for variable in one] for one in lists]
-    zeros = [jnp.zeros_like(value) for value in state[3]]
     rate_at = [variable is model.optimizer.learning_rate for variable in lists[2]].index(True)
     place = {id(variable): place for place, variable in enumerate(lists[0])}
-    data = jnp.asarray(train.images[:]), jnp.asarray(train.labels, "int32")
+    data = jnp.asarray(train.images[:], "float32"), jnp.asarray(train.labels, "int32")
 
     @functools.partial(jax.jit, donate_argnums=0)
     def loop(state, data, key, strength):
@@ -125,7 +125,7 @@ def learn(model, data_of, scores_of, parts):
         share = chunk / chunks
         rate = arguments.rate * min(1, (chunk + 1) / 10) * (1 + np.cos(np.pi * share)) / 2
         state[2][rate_at] = jnp.asarray(rate, "float32")
-        state[3] = [jnp.array(zero) for zero in zeros]
+        state[3] = jax.tree.map(jnp.zeros_like, state[3])
         key = jax.random.fold_in(jax.random.key(arguments.seed), chunk)
         state = loop(state, data, key, min(0.8, 2 * (1 - share)))
         if (chunk + 1) % LOOK and chunk < chunks - 1:
@@ -138,6 +138,12 @@ def learn(model, data_of, scores_of, parts):
     for variables, values in zip(lists[:2] + parts, state[:2] + kept, strict=True):
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
+    if arguments.blend:
+        for share, variables in zip(arguments.blend, parts, strict=True):
+            for at in (place[id(variable)] for variable in variables):
+                mixed = (before[at] + share * (state[0][at] - before[at])).astype("bfloat16")
+                lists[0][at].assign(mixed if share else before[at])  # bfloat16 packs to a third
+        looks.append([float(score) for score in scores_of()])
     return looks
 
 
@@ -162,23 +168,19 @@ if arguments.stage == "decoder":
 
     learn(vqvae, lambda images, _: (images,), error, [vqvae.trainable_variables])
     vqvae.fix_codes(False)
-    vqvae.compile()
-    vqvae.save(vqvae_file)
 else:
     changed = {"label_dropout": 0.1, "dtype": arguments.dtype}
     if arguments.fresh:
         filters, blocks = arguments.fresh
         changed |= {"filters": filters, "num_blocks": blocks, "embedding_dim": filters // 2}
+    dropouts = arguments.dropout or [old.dropout for old in start.prior.level_priors]
     levels = []
-    for level, old in enumerate(start.prior.level_priors):
-        if arguments.dropout:
-            changed["dropout"] = arguments.dropout[level]
-        levels.append(kv.PixelCNN.from_config({**old.get_config(), **changed}))
+    for old, dropout in zip(start.prior.level_priors, dropouts, strict=True):
+        levels.append(kv.PixelCNN.from_config({**old.get_config(), **changed, "dropout": dropout}))
     prior = kv.HierarchicalPrior(levels, train.label_names)
     if not arguments.fresh:
         prior.set_weights(start.prior.get_weights())
-    labels = jnp.asarray(validation.labels, "int32")
-    inputs = prior.inputs_of(vqvae.encode_tensors(shown), labels)
+    inputs = prior.inputs_of(vqvae.encode_tensors(shown), jnp.asarray(validation.labels, "int32"))
     sizes = [height * width for height, width in prior.code_shapes]
 
     def bits():
@@ -186,20 +188,18 @@ else:
         pairs = zip(prior.log_prob_tensors(inputs), sizes, strict=True)
         return [-nats.mean() / np.log(2) / size for nats, size in pairs]
 
-    looks = learn(
-        prior,
-        lambda images, labels: (vqvae.encode_tensors(images), labels),
-        bits,
-        [level.trainable_variables for level in levels],
-    )
+    parts = [level.trainable_variables for level in levels]
+    looks = learn(prior, lambda images, labels: (vqvae.encode_tensors(images), labels), bits, parts)
     names = ["val_bits_per_code", *(f"val_{name}_bits_per_code" for name in prior.level_names)]
-    rows = [[float(np.average(look, weights=sizes)), *look] for look in looks]
-    history = [dict(zip(names, row, strict=True)) for row in rows]
+    history = [dict(zip(names, (np.average(x, weights=sizes), *x), strict=True)) for x in looks]
+    history[-1]["kept"] = bool(arguments.blend)
     (prior_file.parent / "history.json").write_text(json.dumps(history, indent=1))
     # In float32 cached and plain samples are equal.
-    configs = [{**level.get_config(), "dtype": "float32"} for level in levels]
-    exact = [kv.PixelCNN.from_config(config) for config in configs]
+    exact = [kv.PixelCNN.from_config({**one.get_config(), "dtype": "float32"}) for one in levels]
     exact = kv.HierarchicalPrior(exact, train.label_names)
     exact.set_weights(prior.get_weights())
     exact.compile()
     exact.save(prior_file)
+if arguments.stage == "decoder" or not vqvae_file.exists():
+    vqvae.compile()
+    vqvae.save(vqvae_file)

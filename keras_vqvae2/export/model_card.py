@@ -206,8 +206,12 @@ def _curves(report):
     if not any("val_bits_per_code" in logs for logs in history):
         return ""
     best = min(range(len(history)), key=lambda epoch: history[epoch]["val_bits_per_code"])
+    weights = f"those of the best validation, epoch {best + 1}"
+    last = len(history) - 1
+    if history[last].get("kept") and best != last:  # for the sake of its samples
+        best, weights = last, f"those of epoch {last + 1}, not of the best validation"
     # Evenly spread, with the first, the best and the last.
-    shown = {round(place * (len(history) - 1) / 11) for place in range(12)} | {best}
+    shown = {round(place * last / 11) for place in range(12)} | {best}
     # A level may learn by heart while all of them together still gain.
     levels = {f"{name}, validation": f"val_{name}_bits_per_code" for name in report["levels"]}
     curves = {"training": "bits_per_code", "validation": "val_bits_per_code", **levels}
@@ -223,7 +227,7 @@ def _curves(report):
     table = _table(("epoch", *curves), map(row, sorted(shown)))
     return (
         "\n## How the prior learned\n\nBits a code over all levels, while training (with dropout) "
-        f"and after the epoch. Its weights are those of the best validation, epoch {best + 1}.\n\n"
+        f"and after the epoch. Its weights are {weights}.\n\n"
         f"{table}\n"
     )
 

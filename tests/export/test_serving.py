@@ -323,6 +323,14 @@ def test_the_model_card_says_what_a_stranger_needs(config):
         assert f"| `{name}` |" in card
 
 
+def test_the_model_card_says_which_weights_were_kept(config, class_model):
+    *before, last = REPORT["history"]
+    report = {**REPORT, "history": [*before, {**last, "kept": True}]}
+    card = model_card.model_card("m", class_model, config.saved_model_dir / "1", report)
+    assert "Its weights are those of epoch 30, not of the best validation." in card
+    assert "| **30** | 1.188 |" in card
+
+
 def test_the_requests_of_the_model_card_run(config, server):
     card = (config.saved_model_dir / "1" / "MODEL_CARD.md").read_text()
     over_grpc, over_rest, calls = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
