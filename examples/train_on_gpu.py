@@ -38,7 +38,7 @@ parser.add_argument("--batch-size", type=int, default=256)
 parser.add_argument("--rate", type=float, default=1e-3, help="greatest learning rate")
 parser.add_argument("--dropout", type=float, nargs=2, help="of the prior's levels")
 parser.add_argument("--dtype", default="mixed_bfloat16", help="policy that a prior learns in")
-parser.add_argument("--blend", type=float, nargs="+", help="of each level, from 0 to 1")
+parser.add_argument("--blend", type=float, nargs=2, help="share of each level of a prior")
 parser.add_argument("--flip", action="store_true", help="mirror half of the images")
 parser.add_argument("--shift", type=int, default=0, help="pixels that images are moved by")
 parser.add_argument("--warp", type=float, default=0.0, help="share that they are turned and scaled")
@@ -48,6 +48,8 @@ parser.add_argument("--seed", type=int, default=0)
 arguments = parser.parse_args()
 if arguments.steps < CHUNK or arguments.steps % CHUNK:
     parser.error(f"--steps must be a multiple of {CHUNK}. Received: {arguments.steps}")
+if arguments.blend and arguments.stage == "decoder":
+    parser.error("--blend is of the levels of a prior. Received: decoder")
 
 
 def augment(key, image, strength):
@@ -85,7 +87,7 @@ def draw(key, images, labels, strength):
 
 
 def learn(model, data_of, scores_of, parts):
-    """Train a model; each part of its weights ends with the values of its own least score.
+    """Train a model; each part of its weights ends with those of its least score, or blended.
 
     Args:
         model: with a `train_step`.
@@ -100,7 +102,6 @@ def learn(model, data_of, scores_of, parts):
     model.optimizer.build(model.trainable_variables)
     lists = [model.trainable_variables, model.non_trainable_variables]
     lists += [model.optimizer.variables, model.metrics_variables]
-    before = [np.asarray(variable) for variable in lists[0]]
     state = [[jnp.array(variable.value) for variable in one] for one in lists]
     rate_at = [variable is model.optimizer.learning_rate for variable in lists[2]].index(True)
     place = {id(variable): place for place, variable in enumerate(lists[0])}
@@ -135,14 +136,13 @@ def learn(model, data_of, scores_of, parts):
         for part, variables in enumerate(parts):
             if looks[-1][part] <= min(look[part] for look in looks):
                 kept[part] = [jnp.array(state[0][place[id(variable)]]) for variable in variables]
+    if arguments.blend:  # with what the variables hold until now, the first weights
+        ways = zip(arguments.blend, parts, strict=True)
+        kept = [[v + share * (state[0][place[id(v)]] - v) for v in part] for share, part in ways]
     for variables, values in zip(lists[:2] + parts, state[:2] + kept, strict=True):
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
     if arguments.blend:
-        for share, variables in zip(arguments.blend, parts, strict=True):
-            for at in (place[id(variable)] for variable in variables):
-                mixed = (before[at] + share * (state[0][at] - before[at])).astype("bfloat16")
-                lists[0][at].assign(mixed if share else before[at])  # bfloat16 packs to a third
         looks.append([float(score) for score in scores_of()])
     return looks
 
