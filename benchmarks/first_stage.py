@@ -1,4 +1,4 @@
-"""Measure what decides the first stage: how decoders upsample, and how codebooks come alive.
+"""Measure what decides the first stage: how decoders end, and how codebooks come alive.
 
     python benchmarks/first_stage.py heads --steps 600
     python benchmarks/first_stage.py codebooks --steps 50 200 300 500 1200
@@ -24,6 +24,8 @@ from keras_vqvae2.models import VQVAE2
 
 BATCH_SIZE = 64
 TIMED_STEPS = 10
+HEADS = {kind: {"upsampling": kind} for kind in UPSAMPLING}
+HEADS["nearest, cut at white"] = {"upsampling": "nearest", "clipping": "hard"}
 SIZES = {
     "tiny": {"filters": 16, "num_residual_blocks": 1, "embedding_dim": 8, "num_embeddings": 32},
     "small": {"filters": 64, "embedding_dim": 32, "num_embeddings": 128},
@@ -61,16 +63,16 @@ def step_seconds(models, images):
 
 
 def measure_heads(train_images, test_images, steps):
-    """Print a table of sizes and ways to upsample."""
+    """Print a table of sizes, ways to upsample and what happens at white."""
     rows = [("size", "upsampling", "decoder parameters", "CPU ms a step", "MSE", "Nyquist ratio")]
     for size, options in SIZES.items():
-        models = {kind: build(upsampling=kind, **options) for kind in UPSAMPLING}
+        models = {kind: build(**head, **options) for kind, head in HEADS.items()}
         seconds = step_seconds(models, train_images)
         for kind, model in models.items():
             parameters, milliseconds = model.decoder.count_params(), 1000 * seconds[kind]
             quality = ("", "")
             if size != "base":
-                model = build(upsampling=kind, **options)
+                model = build(**HEADS[kind], **options)
                 train(model, train_images, 0, steps)
                 pixels = model.decode(model.encode(test_images))
                 error = np.mean(np.square((pixels - test_images) / 127.5))
@@ -85,7 +87,7 @@ def measure_codebooks(train_images, test_images, steps, filters):
     """Print a table of usage and error after some steps, at the specification's codebooks."""
     rows = [("codebooks", "steps", "top in use", "bottom in use", "MSE")]
     for kind in ("young at first", "grown from the start"):
-        model = build(filters=filters, embedding_dim=64, num_embeddings=512)
+        model = build(filters=filters, embedding_dim=64, num_embeddings=512, clipping="hard")
         train(model, train_images, 0, 1)
         if kind == "grown from the start":
             for quantizer in model.quantizers:

@@ -27,7 +27,8 @@ from keras_vqvae2.models import VQVAE2, HierarchicalPrior
 
 BATCH_SIZE = 128
 LEARNING_RATE = 2e-3
-VQVAE = {"filters": 32, "num_residual_blocks": 2, "residual_filters": 16}
+# The error is that of the signal, which "hard" clipping leaves as it is.
+VQVAE = {"filters": 32, "num_residual_blocks": 2, "residual_filters": 16, "clipping": "hard"}
 PRIOR = {"filters": 48, "num_blocks": 4}
 NUM_TEST = 2_000  # test images that are measured
 STEPS = 215  # of a training of each variant
@@ -51,6 +52,7 @@ VQVAE_VARIANTS = {
     "condition on coarser": {"condition_on_coarser": True},
     "sub-pixel decoders": {"upsampling": "subpixel"},
     "transposed decoders": {"upsampling": "transposed"},
+    "soft clipping": {"clipping": "soft"},
     "best combination": {"condition_on_coarser": True, "quantizer_options": {"metric": "cosine"}},
 }
 # Whose codes the priors learn; of the other wiring one prior learns the codes too.

@@ -1,11 +1,12 @@
 """Let the decoder of a preset learn on, its codes fixed, by several losses, and judge its images.
 
-    python benchmarks/second_phase.py emoji32 --write docs/quality.md
+    python benchmarks/second_phase.py emoji32 --start before.keras --write docs/quality.md
 
 The losses: the squared error of the signal; that of the image, whose pixels end at black and
-white; and either beside a perceptual term, how far the features of an image and of its
-reconstruction lie apart, each of length one at a pixel (Zhang et al. 2018, "The Unreasonable
-Effectiveness of Deep Features as a Perceptual Metric", section 3, without its learned weights).
+white; that of a signal which is bent there, by `clipping="soft"`; and the first two beside a
+perceptual term, how far the features of an image and of its reconstruction lie apart, each of
+length one at a pixel (Zhang et al. 2018, "The Unreasonable Effectiveness of Deep Features as a
+Perceptual Metric", section 3, without its learned weights).
 The features are those of a small network that learned the kinds of the training images, of another
 architecture and seed than the judges. All decoders learn from the same batches, a tenth of the
 codes replaced by near neighbours.
@@ -24,12 +25,13 @@ import keras_vqvae2 as kv
 from keras_vqvae2.evaluation import nyquist_ratio, train_classifier
 from keras_vqvae2.ops import pixels_to_signal, to_uint8
 
-LOSSES = {  # whether the error is that of the image, and the weight of the perceptual term
-    "error of the signal": (False, 0.0),
-    "error of the image": (True, 0.0),
-    "error of the image, perceptual term 0.05": (True, 0.05),
-    "error of the image, perceptual term 0.3": (True, 0.3),
-    "error of the signal, perceptual term 0.05": (False, 0.05),
+LOSSES = {  # clipping, whether the error is that of the image, weight of the perceptual term
+    "error of the signal": ("hard", False, 0.0),
+    "error of the image": ("hard", True, 0.0),
+    "error of the bent signal": ("soft", False, 0.0),
+    "error of the image, perceptual term 0.05": ("hard", True, 0.05),
+    "error of the image, perceptual term 0.3": ("hard", True, 0.3),
+    "error of the signal, perceptual term 0.05": ("hard", False, 0.05),
 }
 FEATURES = ("first", "second", "third")
 
@@ -74,10 +76,10 @@ def _unit(features):
     return features / (ops.norm(features, axis=-1, keepdims=True) + 1e-3)
 
 
-def learn_on(vqvae, batches, clipped, perceptual, epochs):
+def learn_on(vqvae, batches, clipping, clipped, perceptual, epochs):
     """Return a copy of a VQ-VAE-2 whose decoder has learned on."""
     keras.utils.set_random_seed(0)
-    copy = SecondPhase.from_config(vqvae.get_config())
+    copy = SecondPhase.from_config({**vqvae.get_config(), "clipping": clipping})
     copy.set_weights(vqvae.get_weights())
     copy.clipped, copy.perceptual = clipped, perceptual
     copy.fix_codes(replaced=0.1)
@@ -112,6 +114,7 @@ def main():
     """Train and judge each loss, print the table, and write it where asked to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name", choices=SETS)
+    parser.add_argument("--start", help="generator to go on from, by default the preset")
     parser.add_argument("--data-dir", type=Path, help="folder of Fashion-MNIST's IDX files")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--write", type=Path, help="Markdown file with the markers of the table")
@@ -127,7 +130,7 @@ def main():
     outputs = [classifier.get_layer(layer).output for layer in FEATURES]
     SecondPhase.network = keras.Model(classifier.input, outputs, trainable=False)
 
-    model = kv.ImageGenerator.from_preset(name)
+    model = kv.ImageGenerator.from_preset(arguments.start or name)
     codes = model.vqvae.encode(test.images[:])
     sampled = model.prior.sample(len(test), labels=test.labels, seed=0, **model.sampling)
     scored = Judges.of(name, test), test, codes, sampled

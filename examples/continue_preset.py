@@ -4,10 +4,10 @@
     python examples/train_presets.py fashion_mnist --data-dir fashion-mnist
 
 A prior trained without `label_dropout` can't be guided. Here it goes on from its weights, with one
-more embedding, of "no class", which starts as the mean of the classes', if it has none. The codes
-stay as they are; the decoder learns on with a tenth of them replaced by near neighbours, unless the
-run has one. The second command finds both stages trained, draws, scores and embeds them. A killed
-call goes on where it was; `generator.keras` of the run is what another call may start from.
+more embedding, of "no class", which starts as the mean of the classes', if it has none. Codes stay;
+the decoder learns on with a tenth of them replaced by near neighbours, unless the run has one. The
+second command draws, scores and embeds both. A killed call goes on where it was; another call may
+start from `generator.keras` of the run.
 """
 
 import argparse
@@ -25,11 +25,12 @@ parser.add_argument("--data-dir", type=Path, help="folder of Fashion-MNIST's fil
 parser.add_argument("--runs", type=Path, default=Path("runs/presets"), help="folder of the runs")
 parser.add_argument("--decoder-epochs", type=int, default=4, help="0 leaves it as it is")
 parser.add_argument("--decoder-rate", type=float, default=5e-4, help="learning rate at first")
+parser.add_argument("--clipping", help="of the decoder, soft or hard; else as before")
 parser.add_argument("--prior-epochs", type=int, default=1, help="0 leaves the prior as it is")
 parser.add_argument("--prior-rate", type=float, default=5e-4, help="learning rate at first")
 parser.add_argument("--dropout", type=float, nargs="+", help="of each level; else as before")
 parser.add_argument("--passes", type=int, default=2, help="encodings of an image for the prior")
-parser.add_argument("--shift", type=int, default=0, help="pixels that they may be moved by")
+parser.add_argument("--shift", type=int, default=0, help="pixels that images are moved by")
 parser.add_argument("--seed", type=int, default=1, help="of their augmentation")
 parser.add_argument("--flip", action="store_true", help="mirror half of the images")
 parser.add_argument("--batch-size", type=int, default=128)
@@ -55,25 +56,24 @@ def learn_on(model, batches, validation, epochs, rate, folder):
         return model.compile()
     schedule = keras.optimizers.schedules.CosineDecay(rate, epochs * len(batches))
     model.compile(keras.optimizers.Adam(schedule))
-    checkpoints = kv.callbacks.Checkpoints(folder, steps=200)
-    model.fit(
-        batches, validation_data=validation, epochs=epochs, callbacks=[checkpoints], verbose=2
-    )
+    callbacks = [kv.callbacks.Checkpoints(folder, steps=200)]
+    model.fit(batches, validation_data=validation, epochs=epochs, callbacks=callbacks, verbose=2)
 
 
 if vqvae_file.exists():
     vqvae = keras.saving.load_model(vqvae_file)
 else:
-    vqvae = preset.vqvae
-    batches = {
-        split: kv.ImageBatches(images, arguments.batch_size, shuffle=split == "train", seed=0)
-        for split, images in data.items()
-    }
+    config = preset.vqvae.get_config()
+    vqvae = kv.VQVAE2.from_config({**config, "clipping": arguments.clipping or config["clipping"]})
+    vqvae.set_weights(preset.vqvae.get_weights())
+    moves = {"shuffle": True, "seed": 0, "flip": arguments.flip, "shift": arguments.shift}
+    train = kv.ImageBatches(data["train"], arguments.batch_size, **moves)
+    validation = kv.ImageBatches(data["validation"], arguments.batch_size)
     vqvae.fix_codes(replaced=0.1)
     vqvae.compile()
-    print("before:", vqvae.evaluate(batches["validation"], verbose=0, return_dict=True))
-    folder, rate = run / "vqvae2" / "decoder", arguments.decoder_rate
-    learn_on(vqvae, *batches.values(), arguments.decoder_epochs, rate, folder)
+    print("before:", vqvae.evaluate(validation, verbose=0, return_dict=True))
+    how = arguments.decoder_epochs, arguments.decoder_rate, run / "vqvae2" / "decoder"
+    learn_on(vqvae, train, validation, *how)
     vqvae.fix_codes(False)
     vqvae.save(vqvae_file)
 

@@ -86,7 +86,7 @@ def test_codes_that_nothing_chooses_start_at_vectors_of_the_batch(one_file):
 
 def test_the_vqvae_computes_what_the_librarys_does(one_file):
     sizes = {"filters": 8, "num_embeddings": 7, "embedding_dim": 4}
-    ours = tell_images_apart(VQVAE2((16, 16, 3), upsampling="transposed", **sizes))
+    ours = tell_images_apart(VQVAE2((16, 16, 3), upsampling="transposed", clipping="hard", **sizes))
     found = one_file.VQVAE2(**sizes)
     images = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), dtype="uint8")
     found(images)

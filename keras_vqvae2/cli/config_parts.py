@@ -130,6 +130,7 @@ class VQVAEOptions(Part, title="VQ-VAE-2"):
         "mse", "mse, l1, or discretized_logistic for a likelihood of pixels."
     )
     upsampling: str = option("nearest", "How decoders upsample: nearest, subpixel or transposed.")
+    clipping: str = option("soft", "How pixels end at black and white: soft, or hard.")
     quantizer_options: QuantizerOptions
 
 

@@ -6,6 +6,7 @@ from keras_vqvae2.layers.gated_block import GatedResidualBlock
 from keras_vqvae2.layers.label_dropout import LabelDropout
 from keras_vqvae2.layers.masked_conv import MaskedConv2D
 from keras_vqvae2.layers.residual import ResidualBlock, ResidualStack
+from keras_vqvae2.layers.soft_clip import SoftClip
 from keras_vqvae2.layers.two_stream_block import TwoStreamGatedBlock
 from keras_vqvae2.layers.upsampling import UPSAMPLING, NearestConv2D, SubpixelConv2D
 from keras_vqvae2.layers.vector_quantizer import VectorQuantizer
@@ -21,6 +22,7 @@ __all__ = [
     "NearestConv2D",
     "ResidualBlock",
     "ResidualStack",
+    "SoftClip",
     "SubpixelConv2D",
     "TwoStreamGatedBlock",
     "VectorQuantizer",

@@ -3,7 +3,9 @@
 import keras
 
 from keras_vqvae2 import checks
-from keras_vqvae2.layers import UPSAMPLING, ResidualStack
+from keras_vqvae2.layers import UPSAMPLING, ResidualStack, SoftClip
+
+CLIPPING = ("soft", "hard")
 
 
 class Coders:
@@ -14,12 +16,16 @@ class Coders:
         num_residual_blocks: in each encoder and decoder.
         residual_filters: channels inside a residual block.
         upsampling: how decoders double the height and the width, a name in `UPSAMPLING`.
+        clipping: how the pixels end at black and white, "soft" or "hard".
         policy: dtype policy of the layers.
     """
 
-    def __init__(self, filters, num_residual_blocks, residual_filters, upsampling, policy):
+    def __init__(
+        self, filters, num_residual_blocks, residual_filters, upsampling, clipping, policy
+    ):
         self.filters = filters
         self.upsample = UPSAMPLING[checks.one_of("upsampling", upsampling, UPSAMPLING)]
+        self.clipping = checks.one_of("clipping", clipping, CLIPPING)
         self.residual = (num_residual_blocks, residual_filters)
         self.policy = policy
 
@@ -40,6 +46,8 @@ class Coders:
         ]
         dtype = self.policy if channels is None else "float32"
         layers.append(self.upsample(channels or half, dtype=dtype))
+        if channels is not None and self.clipping == "soft":
+            layers.append(SoftClip(dtype=dtype))
         return keras.Sequential(layers, name=name)
 
     def projection(self, filters, **kwargs):

@@ -69,6 +69,8 @@ class VQVAE2(KeptArguments, Presets, TrainStep, CheckedFit, keras.Model):
         upsampling: how decoders double the height and the width: "nearest", repeated pixels and a
             3x3 convolution, see `NearestConv2D`; "subpixel", see `SubpixelConv2D`; or "transposed",
             4x4 transposed convolutions, which may leave a pattern of dots.
+        clipping: how the signal ends at black and white: "soft", bent, see `SoftClip`; or "hard",
+            as it is, and cut where it becomes pixels.
         quantizer_options: dictionary of further arguments of `VectorQuantizer`, or None.
         dtype: policy of the layers; None for the global one.
         name: of the model.
@@ -111,6 +113,7 @@ class VQVAE2(KeptArguments, Presets, TrainStep, CheckedFit, keras.Model):
         condition_on_coarser=False,
         reconstruction_loss="mse",
         upsampling="nearest",
+        clipping="soft",
         quantizer_options=None,
         dtype=None,
         name=None,
@@ -129,7 +132,7 @@ class VQVAE2(KeptArguments, Presets, TrainStep, CheckedFit, keras.Model):
 
         levels = LevelStack(
             level_names(num_levels),
-            Coders(filters, num_residual_blocks, residual_filters, upsampling, dtype),
+            Coders(filters, num_residual_blocks, residual_filters, upsampling, clipping, dtype),
             strides,
             image_shape[-1],
             embedding_dim,
@@ -343,8 +346,8 @@ class VQVAE2(KeptArguments, Presets, TrainStep, CheckedFit, keras.Model):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """Build the model that `get_config` describes."""
-        # A file of 0.1.0 does not say how its decoders upsample: they had no choice.
-        return cls(**{"upsampling": "transposed", **config})
+        # Files of before an option do not name it: then there was no choice.
+        return cls(**{"upsampling": "transposed", "clipping": "hard", **config})
 
 
 RECONSTRUCTION_LOSSES = ("mse", "l1", "discretized_logistic")

@@ -25,7 +25,7 @@ CONFIG_FLAGS = """
 --flip --no-flip --shift --code-noise --code-passes
 --filters --num-residual-blocks --residual-filters --num-levels --embedding-dim --num-embeddings
 --decay --commitment-cost --condition-on-coarser --no-condition-on-coarser
---reconstruction-loss --upsampling --codebook-metric --codebook-gradient
+--reconstruction-loss --upsampling --clipping --codebook-metric --codebook-gradient
 --vqvae-epochs --decoder-epochs --decoder-replaced --vqvae-learning-rate
 --prior-filters --prior-blocks --prior-dropout --prior-two-stream --no-prior-two-stream
 --prior-attention-blocks --prior-conditioning-blocks --prior-label-smoothing

@@ -1,8 +1,9 @@
 import keras
 import numpy as np
 import pytest
+from tiny_models import tell_images_apart
 
-from keras_vqvae2.layers import NearestConv2D
+from keras_vqvae2.layers import NearestConv2D, SoftClip
 from keras_vqvae2.models import VQVAE2, HierarchicalPrior
 
 
@@ -240,6 +241,26 @@ def clone(model):
     copy = VQVAE2.from_config(model.get_config())
     copy.set_weights(model.get_weights())
     return copy
+
+
+def test_soft_clipping_bends_the_signal_and_changes_no_code(images):
+    options = {"filters": 4, "num_residual_blocks": 0, "embedding_dim": 4, "num_embeddings": 8}
+    hard = tell_images_apart(VQVAE2((8, 8, 3), clipping="hard", **options))
+    soft = VQVAE2((8, 8, 3), **options)
+    assert soft.clipping == "soft"
+    soft.set_weights(hard.get_weights())
+    cut, bent = (value(model.training_graph(images)["signal"]) for model in (hard, soft))
+    assert np.abs(cut).max() > 0.9
+    np.testing.assert_allclose(bent, value(SoftClip()(cut)), atol=1e-6)
+    np.testing.assert_allclose(value(soft(images)), (bent.clip(-1, 1) + 1) * 127.5, atol=1e-3)
+    for a, b in zip(hard.encode(images), soft.encode(images), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_model_of_before_clipping_was_an_option_cuts(trained):
+    config = trained.get_config()
+    del config["clipping"]
+    assert VQVAE2.from_config(config).clipping == "hard"
 
 
 def test_fit_is_deterministic_after_set_random_seed(images):
