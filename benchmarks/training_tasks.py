@@ -33,11 +33,11 @@ def codes(batch):
 
 
 def our_vqvae():
-    """Return a `VQVAE2` whose codebooks begin as those of plain PyTorch do, without k-means."""
+    """Return a `VQVAE2` as plain PyTorch has it: no k-means before, no bent signal after."""
     import keras_vqvae2 as kv
 
     plain = {"kmeans_iterations": 0, "restart_threshold": 0.0}
-    model = kv.VQVAE2((32, 32, 3), filters=128, quantizer_options=plain)
+    model = kv.VQVAE2((32, 32, 3), filters=128, clipping="hard", quantizer_options=plain)
     for quantizer, sums in zip(model.quantizers, first_sums(), strict=True):
         quantizer.sums.assign(sums)
     return model

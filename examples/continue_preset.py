@@ -77,16 +77,15 @@ else:
     vqvae.fix_codes(False)
     vqvae.save(vqvae_file)
 
-for split, images in data.items():
+
+def codes_of(split):
+    """Encode a split, and return batches of its codes."""
     augmented = {name: getattr(arguments, name) for name in ("passes", "flip", "shift", "seed")}
-    options = {**augmented, "noise": 6.0} if split == "train" else {}
-    kv.extract_codes(vqvae, images, run / "codes" / split, **options)
-codes = {
-    split: kv.CodeBatches(
-        run / "codes" / split, arguments.batch_size, shuffle=split == "train", seed=0, vqvae=vqvae
-    )
-    for split in data
-}
+    folder, train = run / "codes" / split, split == "train"
+    kv.extract_codes(vqvae, data[split], folder, **{**augmented, "noise": 6.0} if train else {})
+    return kv.CodeBatches(folder, arguments.batch_size, shuffle=train, seed=0, vqvae=vqvae)
+
+
 old_levels = preset.prior.level_priors
 dropouts = arguments.dropout or [prior.dropout for prior in old_levels]
 levels = [
@@ -99,6 +98,7 @@ for old, new in zip(preset.prior.trainable_variables, prior.trainable_variables,
     if old.shape != new.shape:  # the labels' embeddings
         weights = np.concatenate([weights, weights.mean(0, keepdims=True)])
     new.assign(weights)
-learn_on(prior, *codes.values(), arguments.prior_epochs, arguments.prior_rate, run / "prior")
+codes = [codes_of(split) if arguments.prior_epochs else None for split in data]
+learn_on(prior, *codes, arguments.prior_epochs, arguments.prior_rate, run / "prior")
 prior.save(prior_file)
 kv.ImageGenerator(vqvae, prior, preset.sampling).save(run / "generator.keras")
