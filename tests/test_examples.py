@@ -222,6 +222,13 @@ def test_a_prior_without_label_dropout_learns_to_be_guided(run_example, tmp_path
         for model in (prior, found)
     )
     assert np.all(np.abs(after - before) < 0.1 * np.abs(before))
+    # A decoder may end in another way while the prior stays what it is.
+    sizes = (*sizes[:-1], tmp_path / "cut", "--clipping", "hard", "--prior-epochs", 0)
+    run_example("continue_preset.py", "emoji32", "--start", tmp_path / "old", *sizes)
+    generator = ImageGenerator.from_preset(tmp_path / "cut" / "emoji32" / "generator.keras")
+    assert (vqvae.clipping, generator.vqvae.clipping) == ("soft", "hard")
+    for level, other in zip(prior.get_weights(), generator.prior.get_weights(), strict=True):
+        np.testing.assert_array_equal(other[: len(level)], level)
 
 
 @pytest.mark.long

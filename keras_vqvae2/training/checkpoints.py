@@ -152,18 +152,18 @@ def read_history(directory):
         directory: folder of its checkpoints.
 
     Returns:
-        A list of dicts: of the newest intact checkpoint, else of `history.json`.
+        A list of dicts: of the newest intact checkpoint, else of `history.json`; empty where
+        nothing was trained.
 
     Raises:
-        ValueError: if there are checkpoints and none is intact, or there is neither.
+        ValueError: if there are checkpoints and none is intact.
     """
     folder = CheckpointFolder(directory)
     history = folder.saved_history()
     if history and not folder.files():
         return history  # where only that was kept
-    if found := folder.newest():
-        return found[1]["history"]
-    raise ValueError(f"`directory` must hold a training. Received: {str(directory)!r}, without one")
+    found = folder.newest()
+    return found[1]["history"] if found else []
 
 
 def _name(position):

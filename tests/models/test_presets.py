@@ -41,16 +41,9 @@ def test_the_emoji_preset_reconstructs_without_a_pattern_of_dots(preset):
     model, data = preset("emoji32"), datasets.load("emoji32", "test")
     reconstructions = model.reconstruct(data.images)
     error = (reconstructions.astype("float64") - data.images) / 127.5
-    assert np.square(error).mean() < 0.025
-    # Of transposed convolutions it was 4.6 times the originals', of an earlier decoder 1.7.
-    assert nyquist_ratio(reconstructions) < 2.4 * nyquist_ratio(data.images)
-    # What goes beyond white is cut, and alternates where it is cut: so the decoder is judged before
-    # too, and the power that is left after.
-    vqvae = model.vqvae
-    pairs = zip(vqvae.quantizers, vqvae.encode(data.images), strict=True)
-    vectors = [quantizer.embed_codes(codes) for quantizer, codes in pairs]
-    signal = keras.ops.convert_to_numpy(vqvae.decoder(vectors, training=False))
-    assert nyquist_ratio(signal) < nyquist_ratio(data.images)
+    assert np.square(error).mean() < 0.021
+    # Of transposed convolutions it was 4.6 times the originals', of a signal that is cut 2.4.
+    assert nyquist_ratio(reconstructions) < 1.3 * nyquist_ratio(data.images)
     checkerboard = np.indices(data.image_shape[:2]).sum(0)[..., None] % 2 * 2 - 1
     power, original = (
         np.square((images * checkerboard).sum((1, 2))).mean()

@@ -10,7 +10,7 @@ from keras_vqvae2.datasets import ImageBatches
 from keras_vqvae2.distribution.processes import Workers
 from keras_vqvae2.models import VQVAE2
 from keras_vqvae2.training import CheckedFit
-from keras_vqvae2.training.checkpoints import _variables, callback_state
+from keras_vqvae2.training.checkpoints import _variables, callback_state, read_history
 from keras_vqvae2.training.resume import Checkpoints, fit_resumable
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), dtype=np.uint8)
@@ -367,3 +367,7 @@ def hurt(file, damage):
         file.unlink()
     else:
         file.write_bytes(change(file.read_bytes()))
+
+
+def test_what_was_not_trained_here_has_no_history(tmp_path):
+    assert read_history(tmp_path) == []
