@@ -138,7 +138,7 @@ class VQVAETraining(Part, title="VQ-VAE-2"):
     """Of stage 1."""
 
     epochs: Positive | None = option(
-        None, "Epochs of stage 1; left out, enough for about 2,200 steps.", "vqvae_epochs"
+        None, "Epochs of stage 1; left out, enough for about 1,700 steps.", "vqvae_epochs"
     )
     decoder_epochs: Count = option(
         1, "Epochs after those in which the decoder learns alone, of fixed codes."
@@ -210,7 +210,7 @@ class PriorTraining(Part, title="Prior"):
     """Of stage 2."""
 
     epochs: Positive | None = option(
-        None, "Epochs of stage 2 at most; left out, enough for about 2,000 steps.", "prior_epochs"
+        None, "Epochs of stage 2 at most; left out, enough for about 2,200 steps.", "prior_epochs"
     )
     learning_rate: Share = option(2e-3, "Learning rate of stage 2 (Adam).", "prior_learning_rate")
     patience: Positive = option(

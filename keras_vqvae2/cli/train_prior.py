@@ -18,7 +18,7 @@ from keras_vqvae2.cli.run_lock import locked
 from keras_vqvae2.cli.run_models import build_prior, load_vqvae
 
 # Where the config names no epochs, as of stage 1.
-STEPS = 2000
+STEPS = 2200
 
 
 @config_command(
