@@ -3,10 +3,9 @@
     python benchmarks/second_phase.py emoji32 --start before.keras --write docs/quality.md
 
 The losses: the squared error of the signal; that of the image, whose pixels end at black and
-white; that of a signal which is bent there, by `clipping="soft"`; and the first two beside a
-perceptual term, how far the features of an image and of its reconstruction lie apart, each of
-length one at a pixel (Zhang et al. 2018, "The Unreasonable Effectiveness of Deep Features as a
-Perceptual Metric", section 3, without its learned weights).
+white; and either beside a perceptual term, how far the features of an image and of its
+reconstruction lie apart, each of length one at a pixel (Zhang et al. 2018, "The Unreasonable
+Effectiveness of Deep Features as a Perceptual Metric", section 3, without its learned weights).
 The features are those of a small network that learned the kinds of the training images, of another
 architecture and seed than the judges. All decoders learn from the same batches, a tenth of the
 codes replaced by near neighbours.
@@ -25,13 +24,12 @@ import keras_vqvae2 as kv
 from keras_vqvae2.evaluation import nyquist_ratio, train_classifier
 from keras_vqvae2.ops import pixels_to_signal, to_uint8
 
-LOSSES = {  # clipping, whether the error is that of the image, weight of the perceptual term
-    "error of the signal": ("hard", False, 0.0),
-    "error of the image": ("hard", True, 0.0),
-    "error of the bent signal": ("soft", False, 0.0),
-    "error of the image, perceptual term 0.05": ("hard", True, 0.05),
-    "error of the image, perceptual term 0.3": ("hard", True, 0.3),
-    "error of the signal, perceptual term 0.05": ("hard", False, 0.05),
+LOSSES = {  # whether the error is that of the image, and the weight of the perceptual term
+    "error of the signal": (False, 0.0),
+    "error of the image": (True, 0.0),
+    "error of the image, perceptual term 0.05": (True, 0.05),
+    "error of the image, perceptual term 0.3": (True, 0.3),
+    "error of the signal, perceptual term 0.05": (False, 0.05),
 }
 FEATURES = ("first", "second", "third")
 
@@ -76,10 +74,10 @@ def _unit(features):
     return features / (ops.norm(features, axis=-1, keepdims=True) + 1e-3)
 
 
-def learn_on(vqvae, batches, clipping, clipped, perceptual, epochs):
+def learn_on(vqvae, batches, clipped, perceptual, epochs):
     """Return a copy of a VQ-VAE-2 whose decoder has learned on."""
     keras.utils.set_random_seed(0)
-    copy = SecondPhase.from_config({**vqvae.get_config(), "clipping": clipping})
+    copy = SecondPhase.from_config(vqvae.get_config())
     copy.set_weights(vqvae.get_weights())
     copy.clipped, copy.perceptual = clipped, perceptual
     copy.fix_codes(replaced=0.1)
