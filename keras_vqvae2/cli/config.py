@@ -112,7 +112,7 @@ class Config(Part, RunFolder, title="Run"):
         Returns:
             A `Config`.
         """
-        options = read_options(path)
+        options = read_run(path)
         try:
             return cls(**options)
         except ValueError as error:
@@ -304,6 +304,22 @@ def read_options(path: str | Path) -> dict[str, Any]:
             f"A config must be a readable JSON file. {error}. If you changed it yourself, remove "
             "its field `checksum`."
         ) from None
+
+
+def read_run(path: str | Path) -> dict[str, Any]:
+    """Read the options of a run, which before an option was there had no choice.
+
+    Args:
+        path: the file, of any options; of a run's it names the `run_dir`.
+
+    Returns:
+        A dict, as `read_options` gives it, and what it has of before.
+
+    Raises:
+        ValueError: as of `read_options`.
+    """
+    options = read_options(path)
+    return {"clipping": "hard", **options} if "run_dir" in options else options
 
 
 _RULES = {

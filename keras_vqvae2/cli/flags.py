@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from keras_vqvae2.cli.config import FLAGS, SIZES, WIRINGS, Config, flat, read_options
+from keras_vqvae2.cli.config import FLAGS, SIZES, WIRINGS, Config, flat, read_options, read_run
 from keras_vqvae2.cli.run_folder import BEST_FILE, CONFIG_FILE
 
 FILE = click.Path(path_type=Path)
@@ -117,7 +117,7 @@ def resolve(flags, epochs=(), tuned=None):
     default = Path("runs") / Path(given.get("dataset", FLAGS["dataset"].default)).name
     run_dir = Path(given.get("run_dir", default))
     if (saved := run_dir / CONFIG_FILE).exists():
-        given = _merged([read_options(saved), *sources])
+        given = _merged([read_run(saved), *sources])
     return Config(**{**given, "run_dir": run_dir})
 
 

@@ -6,6 +6,7 @@ import pytest
 
 import keras_vqvae2 as kv
 from keras_vqvae2.cli.config import SIZES, WIRINGS, Config, flat, nested, read_options
+from keras_vqvae2.cli.flags import resolve
 from keras_vqvae2.sampling import SamplingOptions
 
 
@@ -28,6 +29,22 @@ def test_a_run_of_before_is_read(tmp_path):
     assert (config.prior.filters, config.prior.num_attention_blocks) == (8, (2,))
     assert config.vqvae.quantizer_options.metric == "cosine"
     assert config.codes.with_labels
+    # Its decoder cut the signal at black and white: that had no name.
+    assert config.vqvae.clipping == "hard"
+
+
+def test_a_run_keeps_its_clipping(tmp_path):
+    for clipping in ("soft", "hard"):
+        Config(run_dir=tmp_path, clipping=clipping).save()
+        assert Config.load(tmp_path / "config.json").vqvae.clipping == clipping
+        assert resolve({"run_dir": tmp_path}).vqvae.clipping == clipping
+    file = tmp_path / "config.json"
+    saved = json.loads(file.read_text())
+    del saved["checksum"], saved["vqvae"]["clipping"]
+    file.write_text(json.dumps(saved))
+    assert resolve({"run_dir": tmp_path}).vqvae.clipping == "hard"
+    (tmp_path / "some.json").write_text('{"filters": 8}')
+    assert Config.load(tmp_path / "some.json").vqvae.clipping == "soft"
 
 
 def test_fields_are_given_nested_or_flat():
