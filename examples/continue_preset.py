@@ -81,9 +81,9 @@ else:
 def codes_of(split):
     """Encode a split, and return batches of its codes."""
     augmented = {name: getattr(arguments, name) for name in ("passes", "flip", "shift", "seed")}
-    folder, train = run / "codes" / split, split == "train"
-    kv.extract_codes(vqvae, data[split], folder, **{**augmented, "noise": 6.0} if train else {})
-    return kv.CodeBatches(folder, arguments.batch_size, shuffle=train, seed=0, vqvae=vqvae)
+    folder, learned = run / "codes" / split, split == "train"
+    kv.extract_codes(vqvae, data[split], folder, **{**augmented, "noise": 6.0} if learned else {})
+    return kv.CodeBatches(folder, arguments.batch_size, shuffle=learned, seed=0, vqvae=vqvae)
 
 
 old_levels = preset.prior.level_priors

@@ -307,13 +307,13 @@ def read_options(path: str | Path) -> dict[str, Any]:
 
 
 def read_run(path: str | Path) -> dict[str, Any]:
-    """Read the options of a run, which before an option was there had no choice.
+    """Read the options of a run; before `clipping` was one of them, all runs had "hard".
 
     Args:
-        path: the file, of any options; of a run's it names the `run_dir`.
+        path: the file, of any options; that of a run names its `run_dir`.
 
     Returns:
-        A dict, as `read_options` gives it, and what it has of before.
+        A dict, as `read_options` gives it, perhaps with that clipping.
 
     Raises:
         ValueError: as of `read_options`.
