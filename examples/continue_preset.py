@@ -64,7 +64,8 @@ if vqvae_file.exists():
     vqvae = keras.saving.load_model(vqvae_file)
 else:
     config = preset.vqvae.get_config()
-    vqvae = kv.VQVAE2.from_config({**config, "clipping": arguments.clipping or config["clipping"]})
+    config["clipping"] = arguments.clipping or config["clipping"]
+    vqvae = type(preset.vqvae).from_config(config)
     vqvae.set_weights(preset.vqvae.get_weights())
     moves = {"shuffle": True, "seed": 0, "flip": arguments.flip, "shift": arguments.shift}
     train = kv.ImageBatches(data["train"], arguments.batch_size, **moves)
