@@ -8,7 +8,8 @@ reconstruction lie apart, each of length one at a pixel (Zhang et al. 2018, "The
 Effectiveness of Deep Features as a Perceptual Metric", section 3, without its learned weights).
 The features are those of a small network that learned the kinds of the training images, of another
 architecture and seed than the judges. All decoders learn from the same batches, a tenth of the
-codes replaced by near neighbours.
+codes replaced by near neighbours. `before.keras` is a generator whose signal is cut at black and
+white: of one that is bent there, signal and image are all but the same.
 """
 
 import argparse
