@@ -138,7 +138,7 @@ class VQVAETraining(Part, title="VQ-VAE-2"):
     """Of stage 1."""
 
     epochs: Positive | None = option(
-        None, "Epochs of stage 1; left out, enough for about 1,700 steps.", "vqvae_epochs"
+        None, "Epochs of stage 1; left out, enough for about 1,450 steps.", "vqvae_epochs"
     )
     decoder_epochs: Count = option(
         1, "Epochs after those in which the decoder learns alone, of fixed codes."

@@ -8,7 +8,7 @@ from keras_vqvae2.cli.run import COMMANDS, stage_file
 MOST_CLASSES = 1_000
 # The guidance of samples where a config has none: a small prior's are recognised as often as real
 # images by then.
-GUIDANCE = 4.0
+GUIDANCE = 5.0
 
 
 def learns_classes(config, num_classes):

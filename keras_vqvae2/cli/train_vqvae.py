@@ -17,7 +17,7 @@ from keras_vqvae2.cli.run_lock import locked
 from keras_vqvae2.cli.run_models import build_vqvae
 
 # Where the config names no epochs. Steps, so that data sets of any size take the same few minutes.
-STEPS = 1700
+STEPS = 1450
 
 
 @config_command(

@@ -8,7 +8,8 @@ def nyquist_ratio(images):
 
     The power of the two-dimensional Fourier transform at the Nyquist frequency of both axes, over
     that one step lower on both, each the mean over images and channels. Of photographs and drawings
-    it lies below 1; a checkerboard, such as transposed convolutions leave, multiplies it.
+    it lies below 1; a checkerboard, such as transposed convolutions leave, multiplies it. Of images
+    that are their own mirror images it is next to nothing, since the two halves cancel.
 
     Args:
         images: array `[N, H, W, C]`, pixels in [0, 255]; `H` and `W` even, at least 4.

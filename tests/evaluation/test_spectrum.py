@@ -17,6 +17,12 @@ def test_a_checkerboard_raises_it():
     assert nyquist_ratio(IMAGES + board) > 3 * nyquist_ratio(IMAGES)
 
 
+def test_of_mirror_images_it_is_nothing():
+    """Which is why originals that are symmetric lie below any reconstruction that is not quite."""
+    symmetric = np.concatenate([IMAGES, IMAGES[:, :, ::-1]], axis=2)
+    assert nyquist_ratio(symmetric) < 1e-9
+
+
 @pytest.mark.parametrize("shape", [(8, 16, 12), (8, 15, 12, 3), (0, 16, 16, 3), (8, 2, 2, 1)])
 def test_a_wrong_shape_is_named(shape):
     with pytest.raises(ValueError, match=r"`images` must be numbers.*Received: dtype="):
