@@ -3,6 +3,8 @@
 import json
 import math
 import multiprocessing
+import os
+import signal
 import socket
 import time
 from pathlib import Path
@@ -357,13 +359,24 @@ def test_killed_processes_are_started_again_and_the_search_ends_complete(start, 
         ongoing = state["ongoing_trials"].get("worker0")
         return state["end_order"] and ongoing is not None and ongoing not in state["end_order"]
 
+    def stopped_within_a_trial():
+        if not moved_on():
+            return False
+        os.kill(workers[0].pid, signal.SIGSTOP)
+        time.sleep(1)  # for the chief to answer what it was asked before
+        if moved_on():
+            return True
+        os.kill(workers[0].pid, signal.SIGCONT)
+        return False
+
     chief, workers = start("chief"), [start("worker0"), start("worker1")]
     wait_until(lambda: "worker1" in oracle()["ongoing_trials"])
     interrupted = oracle()["ongoing_trials"]["worker1"]
     workers[1].kill()
     # Killed while it answers, a chief would take the worker that asks with it.
-    wait_until(moved_on)
+    wait_until(stopped_within_a_trial)
     chief.kill()
+    os.kill(workers[0].pid, signal.SIGCONT)
     for process in (workers[1], chief):
         process.join()
     before = {record.trial_id: record for record in records() if record.status == "COMPLETED"}
