@@ -6,8 +6,8 @@ Of an image that is its own mirror image, columns that alternate cancel: the two
 count them with opposite signs. So its Nyquist ratio is next to nothing, and that of any
 reconstruction that is not as symmetric is a multiple of it, with dots or without. The test images
 are sorted by their mean squared difference from their mirror image, on [-1, 1], and judged in
-quarters. "Rows" is the same ratio of rows that alternate, of columns one step below that on either
-side of the fraction: it leaves the mirror out.
+quarters. "Of rows alone" is the power at the Nyquist frequency of rows over that one step lower,
+both one step below that of columns: left and right do not enter there.
 """
 
 import argparse
@@ -23,19 +23,17 @@ QUARTERS = ("the most symmetric quarter", "the second", "the third", "the least 
 
 
 def row_ratio(images):
-    """Return how much stronger rows alternate than just below that, of columns just below it."""
+    """Return how much stronger images alternate from row to row than just below that."""
     power = np.square(np.abs(np.fft.fft2(np.asarray(images, "float64"), axes=(1, 2))))
     row, column = (size // 2 for size in images.shape[1:3])
     at, below = (power[:, one, column - 1].mean() for one in (row, row - 1))
     return at / below
 
 
-def row(title, images, reconstructions):
+def row(title, images, reconstructions, asymmetry):
     """A row of the table."""
     cells = {"test images": title}
-    signals = images / 127.5 - 1
-    asymmetry = np.square(signals - signals[:, :, ::-1]).mean()
-    cells["squared difference from the mirror image"] = f"{asymmetry:.3f}"
+    cells["squared difference from the mirror image"] = f"{asymmetry.mean():.3f}"
     for name, ratio in (("Nyquist ratio", nyquist_ratio), ("of rows alone", row_ratio)):
         original, reconstructed = ratio(images), ratio(reconstructions)
         cells[f"{name}: originals, reconstructions"] = f"{original:.2f}, {reconstructed:.2f}"
@@ -55,10 +53,13 @@ def main():
     images = test.images[:].astype("float32")
     vqvae = kv.VQVAE2.from_preset(arguments.model or arguments.name)
     decoded = vqvae.decode(vqvae.encode(images))
-    order = np.argsort(np.square(images - images[:, :, ::-1]).mean((1, 2, 3)), kind="stable")
-    parts = zip(QUARTERS, np.array_split(order, len(QUARTERS)), strict=True)
-    rows = [row(title, images[part], decoded[part]) for title, part in parts]
-    text = markdown_of([*rows, row("all", images, decoded)])
+    asymmetry = np.square((images - images[:, :, ::-1]) / 127.5).mean((1, 2, 3))
+    quarters = np.array_split(np.argsort(asymmetry, kind="stable"), len(QUARTERS))
+    parts = dict(zip(QUARTERS, quarters, strict=True))
+    parts["all but the first quarter"] = np.concatenate(quarters[1:])
+    parts["all"] = np.concatenate(quarters)
+    measured = images, decoded, asymmetry
+    text = markdown_of([row(title, *(x[part] for x in measured)) for title, part in parts.items()])
     print(text)
     if arguments.write:
         write_block(arguments.write, text, f"symmetry {arguments.name}")

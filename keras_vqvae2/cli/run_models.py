@@ -6,8 +6,8 @@ from keras_vqvae2.cli.run import COMMANDS, stage_file
 
 # Of more classes, as of numbers that are no classes at all, a prior learns by none unless asked to.
 MOST_CLASSES = 1_000
-# The guidance of samples where a config has none: a small prior's are recognised as often as real
-# images by then.
+# The guidance of samples where a config has none: a small prior's are recognised nearly as often as
+# real images by then.
 GUIDANCE = 5.0
 
 
